@@ -1,0 +1,58 @@
+"""Errors that a user can act on: what was expected, what was found, what to do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class LithoscopeError(Exception):
+    """A fault of the input or the surroundings, told in one line that names the remedy."""
+
+
+class ScanFault(StrEnum):
+    """Why a scan was refused."""
+
+    EMPTY = "empty"
+    TRUNCATED = "truncated"
+    NOT_AN_IMAGE = "not an image"
+    UNSUPPORTED = "unsupported"
+    ZERO_SIZE = "zero size"
+    TOO_THIN = "too thin"
+    TOO_LARGE = "too large"
+    CONSTANT = "constant"
+    NOT_FINITE = "not finite"
+    UNKNOWN_SHAPE = "unknown shape"
+    SIZE_MISMATCH = "size mismatch"
+    AMBIGUOUS = "ambiguous"
+    UNREADABLE = "unreadable"
+    DECODER_CRASHED = "decoder crashed"
+    DECODER_TIMED_OUT = "decoder timed out"
+    OUT_OF_MEMORY = "out of memory"
+
+
+class ScanError(LithoscopeError):
+    """A scan that can't be used.
+
+    Attributes:
+        source: File name or object key.
+        fault: Kind of fault.
+        problem: What was found, and what was expected.
+        remedy: What its owner can do.
+    """
+
+    def __init__(self, source: str, fault: ScanFault, *, problem: str, remedy: str) -> None:
+        super().__init__(source, fault, problem, remedy)
+        self.source = source
+        self.fault = fault
+        self.problem = problem
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_scan_error, (self.source, self.fault, self.problem, self.remedy)
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.source}: {self.problem}; {self.remedy}".split())
+
+
+def _rebuild_scan_error(source: str, fault: ScanFault, problem: str, remedy: str) -> ScanError:
+    return ScanError(source, fault, problem=problem, remedy=remedy)

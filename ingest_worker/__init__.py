@@ -1,0 +1,1 @@
+"""The door that fills: encodes uploaded scans into the vector index."""

@@ -1,0 +1,1 @@
+"""The door that finds: filtered search for analogs, as a service and as pages."""

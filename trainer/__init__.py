@@ -1,0 +1,1 @@
+"""The door that fits: training data, training, evaluation and publishing of encoders."""
