@@ -1,0 +1,142 @@
+"""Contact sheets: slices side by side, each with its caption and scale bar."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+CELL_PX = 192
+CAPTION_PX = 40
+MARGIN_PX = 8
+FONT_PX = 12
+PAPER = (255, 255, 255)
+INK = (32, 32, 32)
+MISSING = (240, 228, 224)
+FAULT_INK = (160, 40, 20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One picture of a sheet.
+
+    Attributes:
+        lines: Caption, at most two lines are shown.
+        pixels: uint8 (H, W) or (H, W, 3); None where there is nothing to show.
+        width_um: Width that the picture shows in micrometres, for the scale bar.
+    """
+
+    lines: tuple[str, ...]
+    pixels: NDArray[np.uint8] | None = None
+    width_um: float | None = None
+
+
+def draw_sheet(cells: Sequence[Cell], *, columns: int | None = None) -> Image.Image:
+    """Lay cells out on a grid, row by row.
+
+    Args:
+        cells: What to show, at least one.
+        columns: Cells in a row; by default the sheet comes out about 3:2.
+
+    Returns:
+        An RGB picture.
+    """
+    columns = columns or max(1, min(len(cells), math.ceil(math.sqrt(1.5 * len(cells)))))
+    rows = math.ceil(len(cells) / columns)
+    step_x, step_y = CELL_PX + MARGIN_PX, CELL_PX + CAPTION_PX + MARGIN_PX
+    sheet = Image.new("RGB", (columns * step_x + MARGIN_PX, rows * step_y + MARGIN_PX), PAPER)
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, columns)
+        corner = (MARGIN_PX + column * step_x, MARGIN_PX + row * step_y)
+        sheet.paste(draw_cell(cell), corner)
+    return sheet
+
+
+def draw_cell(cell: Cell) -> Image.Image:
+    """Draw one cell: the picture fitted and centred, the scale bar on it, the caption below."""
+    picture = Image.new("RGB", (CELL_PX, CELL_PX + CAPTION_PX), PAPER)
+    pen = ImageDraw.Draw(picture)
+    font = caption_font(FONT_PX)
+    if cell.pixels is None:
+        pen.rectangle((0, 0, CELL_PX, CELL_PX), fill=MISSING)
+    else:
+        shown = fit(Image.fromarray(cell.pixels).convert("RGB"))
+        corner = ((CELL_PX - shown.width) // 2, (CELL_PX - shown.height) // 2)
+        picture.paste(shown, corner)
+        if cell.width_um:
+            _draw_scale_bar(pen, corner, size=shown.size, um_per_px=cell.width_um / shown.width)
+    ink = FAULT_INK if cell.pixels is None else INK
+    for number, line in enumerate(cell.lines[:2]):
+        text = shorten(line, width_px=CELL_PX)
+        pen.text((0, CELL_PX + 3 + number * (FONT_PX + 4)), text, fill=ink, font=font)
+    return picture
+
+
+def fit(picture: Image.Image) -> Image.Image:
+    """Scale a picture, up or down, so that its longer side fills the cell."""
+    scale = CELL_PX / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def shorten(text: str, *, width_px: int) -> str:
+    """Cut the middle out of a text that is wider than ``width_px``: both ends tell files apart."""
+    font = caption_font(FONT_PX)
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    if font.getlength(text) <= width_px:
+        return text
+    keep = len(text)
+    while keep > 2 and font.getlength(_without_middle(text, keep)) > width_px:
+        keep -= 1
+    return _without_middle(text, keep)
+
+
+@cache
+def caption_font(size_px: int) -> ImageFont.FreeTypeFont:
+    """Matplotlib's own copy of DejaVu Sans: Pillow's built-in font lacks the micro sign."""
+    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size_px)
+
+
+def _without_middle(text: str, keep: int) -> str:
+    head = (keep + 1) // 2
+    return f"{text[:head]}…{text[len(text) - (keep - head) :]}"
+
+
+def scale_bar_um(width_um: float) -> float:
+    """Length of a scale bar: the largest of 1, 2, 5 · 10ⁿ µm within a third of the picture."""
+    decade = 10.0 ** math.floor(math.log10(width_um / 3))
+    return max(step * decade for step in (1, 2, 5) if step * decade <= width_um / 3)
+
+
+def length_label(length_um: float) -> str:
+    """Write a length with the unit that suits it, such as ``"200 µm"`` or ``"2 mm"``."""
+    return f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
+
+
+def _draw_scale_bar(
+    pen: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    *,
+    size: tuple[int, int],
+    um_per_px: float,
+) -> None:
+    length_um = scale_bar_um(um_per_px * size[0])
+    left, bottom = corner[0] + 6, corner[1] + size[1] - 6
+    right = left + round(length_um / um_per_px)
+    label = length_label(length_um)
+    font = caption_font(FONT_PX - 1)
+    backing = (left - 4, bottom - 20, max(right, left + font.getlength(label)) + 4, bottom + 4)
+    pen.rectangle(backing, fill=INK)
+    pen.rectangle((left, bottom - 3, right, bottom), fill=PAPER)
+    pen.text((left, bottom - 18), label, fill=PAPER, font=font)
