@@ -57,7 +57,7 @@ class Window:
             Grey levels of the same shape: 255·(x - low)/(high - low), clipped to 0..255.
         """
         if self.rule == "none":
-            return pixels.astype(np.uint8, copy=False)
+            return pixels.astype(np.uint8)  # a copy: pixels may be mapped from a file
         if pixels.dtype.kind == "b":
             pixels = pixels.view(np.uint8)
         if pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2:

@@ -109,8 +109,8 @@ def test_constant_scan_is_refused(value: float) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_values_that_are_not_finite_are_refused(bad: float, dtype: type) -> None:
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_values_that_are_not_finite_are_refused(bad: float, dtype: str) -> None:
     plane = rock((40, 40)).astype(dtype)
     plane[3, 5:7] = bad
     with pytest.raises(ScanError, match="2 values of a plane are NaN or infinite") as caught:
@@ -123,7 +123,7 @@ def test_values_that_are_not_finite_are_refused(bad: float, dtype: type) -> None
 )
 def test_extreme_floats_give_all_levels(low: float, high: float) -> None:
     odd = np.arange(600).reshape(20, 30) % 2 == 1
-    plane = odd * high + ~odd * low
+    plane = np.array([low, high])[odd.astype(int)]
     levels = measure(plane).apply(plane)
     assert np.array_equal(levels, np.where(odd, 255, 0))
 
