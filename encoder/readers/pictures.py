@@ -46,11 +46,18 @@ _HEAD_BYTES = 32
 
 
 class _Header(NamedTuple):
-    """What is known before Pillow looks: the format, and (W, H) where its header is plain."""
+    """What is known before Pillow looks.
+
+    Attributes:
+        format_name: PNG, JPEG, WebP or BMP.
+        size: (W, H), where its header is plain.
+        deep_mode: ``"L"`` or ``"RGB"`` where samples have 16 bits.
+        is_animated: Whether further frames follow.
+    """
 
     format_name: str
     size: tuple[int, int] | None = None
-    is_deep: bool = False
+    deep_mode: str | None = None
     is_animated: bool = False
 
 
@@ -85,7 +92,7 @@ def open_planes(path: Path, options: ReadOptions) -> PicturePlanes:
             image = _parse(file, header, source)
             stack.enter_context(image)
             orientation = _orientation_of(image)
-            mode = _plain_mode(image)
+            mode = header.deep_mode or _plain_mode(image)
         width, height = image.size[::-1] if is_sideways(orientation) else image.size
         grid = _grid(
             source,
@@ -179,7 +186,9 @@ def _read_header(file: IO[bytes], source: str) -> _Header:
     format_name = _format_of(head)
     if format_name == "PNG":
         png = check_png(file, source)
-        return _Header("PNG", (png.width, png.height), png.bit_depth == 16, png.is_animated)
+        mode = "RGB" if png.is_colour else "L"
+        deep_mode = mode if png.bit_depth == 16 else None
+        return _Header("PNG", (png.width, png.height), deep_mode, png.is_animated)
     if format_name == "WebP":
         return _Header("WebP", _webp_size(file, head, source))
     if format_name == "BMP":
@@ -238,7 +247,7 @@ def _grid(
     return make_grid(
         source,
         (1, height, width),
-        dtype=np.dtype(np.uint16 if header.is_deep else np.uint8),
+        dtype=np.dtype(np.uint16 if header.deep_mode else np.uint8),
         samples=samples,
         is_volume=False,
         max_pixels=max_pixels,
@@ -254,7 +263,7 @@ def _orientation_of(image: ImageFile) -> int:
 
 def _plain_mode(image: ImageFile) -> str:
     """Return ``"L"`` for pictures that are grey, ``"RGB"`` for the rest."""
-    if image.mode in {"1", "L", "LA", "La"} or image.mode.startswith("I"):
+    if image.mode in {"1", "L", "LA"}:
         return "L"
     if image.mode in {"P", "PA"}:
         palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
