@@ -1,0 +1,261 @@
+"""Metadata of a scan out of all its sources.
+
+For each field the first source that knows it wins:
+
+1. a row of a metadata table, by ``object_key``;
+2. by ``Image``, relative to the table's place (``E1/S1/a.png``);
+3. by the file's name: ``Image`` is a tail of the scan's path (``a.png``, ``S1/a.png``; the longest
+   counts), or the scan's path ends the only ``Image`` that does so (tables written elsewhere);
+4. by sample: a row that names a sample and no scan speaks for all its scans;
+5. user metadata or tags of the stored object;
+6. the path: ``scans/<reservoir>/<sample>/…``, or ``<reservoir>/<sample>/…`` in a library.
+
+In 2 and 3 the extension may be left out, and the name of a volume stands for its slices
+``<volume>_slice<n>…``. A table speaks for the scans of its folder and those below. Rows that reach
+a scan on the same step must agree, else it is an error that shows both.
+
+A sample's name counts within its reservoir: a row for S1 of E1 says nothing of S1 of E3. Only
+RockIR's ``Created_label`` names a folder, in whatever reservoir; such rows speak for their sample
+even where they name an image, for scans that no row names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from encoder.metadata_columns import Field
+from encoder.metadata_draft import MetadataDraft
+from encoder.metadata_places import (
+    Hit,
+    Names,
+    RowsOfPlace,
+    ScanPlace,
+    below,
+    clean_path,
+    composed,
+    names_of_folders,
+    stem_of,
+    volume_of,
+)
+from encoder.metadata_problems import MetadataError, MetadataProblem, shown
+from encoder.metadata_tables import MetadataTable, TableRow, read_table
+from encoder.metadata_user import read_user_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from encoder.metadata import ScanMetadata
+    from encoder.metadata_user import UserValue
+    from encoder.object_keys import ObjectKey
+
+_NO_METADATA: Mapping[str, str] = {}
+
+
+class MetadataIndex:
+    """Metadata tables, ready to answer for any scan in constant time.
+
+    Attributes:
+        tables: Every table with the folder it is relative to (``""`` for the root; ``scans`` for
+            tables of a bucket's ``metadata/``).
+    """
+
+    def __init__(self, tables: Iterable[tuple[MetadataTable, str]] = ()) -> None:
+        self.tables = tuple((table, clean_path(place)) for table, place in tables)
+        self._by_key: dict[str, list[Hit]] = {}
+        self._by_path: dict[str, list[Hit]] = {}
+        self._places: dict[str, RowsOfPlace] = {}
+        self._used: set[int] = set()
+        for table, place in self.tables:
+            rows = self._places.setdefault(place, RowsOfPlace())
+            for row in table.rows:
+                self._add(Hit(table, row), place, rows)
+
+    @classmethod
+    def read(cls, paths: Iterable[Path], *, root: Path) -> MetadataIndex:
+        """Read tables that lie in a library; each is relative to its own folder.
+
+        Args:
+            paths: The tables' files (`metadata_tables.find_tables`), inside ``root``.
+            root: The library's folder, which the paths given to `resolve` are relative to.
+
+        Raises:
+            MetadataError: The problems of all tables.
+            ValueError: A table is not inside ``root``.
+        """
+        tables, problems = [], []
+        for path in paths:
+            inside = path.absolute().relative_to(root.absolute())
+            try:
+                place = "" if inside.parent == Path() else inside.parent.as_posix()
+                tables.append((read_table(path, name=inside.as_posix()), place))
+            except MetadataError as error:
+                problems += error.problems
+        if problems:
+            raise MetadataError(problems)
+        return cls(tables)
+
+    def resolve(
+        self,
+        path: str | PurePath | ObjectKey,
+        user_metadata: Mapping[str, str] = _NO_METADATA,
+    ) -> ScanMetadata:
+        """Gather what is known of a scan.
+
+        Args:
+            path: Its object key, or its path relative to the library's folder.
+            user_metadata: User metadata or tags of the stored object.
+
+        Returns:
+            Metadata in our units, with the source of every value.
+
+        Raises:
+            MetadataError: Rows that contradict each other, user metadata that is wrong, or a
+                path that leaves the library.
+        """
+        scan = ScanPlace.of(path)
+        user = read_user_metadata(user_metadata, source=scan.asked)
+        draft = MetadataDraft(scan)
+        draft.take_rows(self._hits_by_key(scan), match="object_key")
+        draft.take_rows(self._hits_by_path(scan), match="Image")
+        draft.take_rows(self._hits_by_name(scan), match="file name")
+        draft.take_rows(self._hits_by_sample(draft, user), match="sample")
+        self._used.update(id(hit.row) for hit in draft.hits)
+        draft.take_user_metadata(user)
+        draft.take_path(
+            _names_below(scan, place) for place in scan.places() if place in self._places
+        )
+        return draft.finished()
+
+    def unused_rows(self) -> list[MetadataProblem]:
+        """Rows that no scan resolved so far was found by: often a misspelt ``Image``."""
+        return [
+            MetadataProblem(
+                source=table.name,
+                row=row.number,
+                found=f"no scan for {shown(_name_of(row))}",
+                expected="a scan that the row is about",
+                remedy="correct the name, or remove the row",
+            )
+            for table, _ in self.tables
+            for row in table.rows
+            if id(row) not in self._used
+        ]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Oddities of the tables that are worth telling."""
+        return tuple(note for table, _ in self.tables for note in table.notes)
+
+    def _add(self, hit: Hit, place: str, rows: RowsOfPlace) -> None:
+        row = hit.row
+        if row.object_key is not None:
+            self._by_key.setdefault(row.object_key, []).append(hit)
+        if row.image is not None:
+            image = clean_path(row.image)
+            path = clean_path(f"{place}/{row.image}") if place else image
+            self._by_path.setdefault(path, []).append(hit)
+            rows.by_image.setdefault(image, []).append(hit)
+        sample = row.values.get(Field.SAMPLE)
+        if sample is not None and not row.names_scan:
+            rows.by_sample.setdefault(composed(str(sample)), []).append(hit)
+        elif sample is not None and hit.table.is_keyed_by_folder:
+            rows.by_sample_folder.setdefault(composed(str(sample)), []).append(hit)
+
+    def _hits_by_key(self, scan: ScanPlace) -> list[Hit]:
+        return [] if scan.key is None else self._by_key.get(scan.key, [])
+
+    def _hits_by_path(self, scan: ScanPlace) -> list[Hit]:
+        """Rows by exact path; a stored key may also be written as it is, escapes and all."""
+        for text in dict.fromkeys((scan.text, composed(scan.asked))):
+            for spelling in _spellings(text):
+                if hits := self._by_path.get(spelling):
+                    return hits
+        return []
+
+    def _hits_by_name(self, scan: ScanPlace) -> list[Hit]:
+        for spelling in _spellings(scan.text):
+            if hits := self._below_places(scan, spelling, RowsOfPlace.named):
+                return hits
+        volume = volume_of(stem_of(scan.text))
+        if volume and (hits := self._below_places(scan, volume, RowsOfPlace.of_volume)):
+            return hits
+        for spelling in _spellings(scan.text):
+            if hits := self._below_places(scan, spelling, RowsOfPlace.ending_with):
+                return hits
+        return []
+
+    def _below_places(
+        self, scan: ScanPlace, text: str, find: Callable[[RowsOfPlace, str], list[Hit]]
+    ) -> list[Hit]:
+        return [
+            hit
+            for place in scan.places()
+            if (rows := self._places.get(place)) and (inside := below(text, place))
+            for hit in find(rows, inside)
+        ]
+
+    def _hits_by_sample(self, draft: MetadataDraft, user: Mapping[str, UserValue]) -> list[Hit]:
+        """Rows for the scan's sample; the draft learns which reading of its path they confirm."""
+        told = Names(
+            *(
+                draft.text_of(name) or (str(user[name].value) if name in user else None)
+                for name in (Field.RESERVOIR, Field.SAMPLE)
+            )
+        )
+        found: list[Hit] = []
+        for place in draft.scan.places():
+            rows = self._places.get(place)
+            if rows is None:
+                continue
+            for names in _possible_names(draft.scan, place, told=told):
+                # rows of other scans are of no use to a scan with rows of its own
+                hits = rows.of_sample(names.sample, with_images=not draft.hits)
+                if fitting := draft.of_reservoir(hits, names.reservoir):
+                    found += fitting
+                    draft.path_names = draft.path_names if told.sample else names
+                    break
+        return found
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """What may stand in ``Image`` for a scan: its path, also without extension, or its volume's."""
+    yield text
+    stem = stem_of(text)
+    if stem != text:
+        yield stem
+    volume = volume_of(stem)
+    if volume is not None:
+        yield volume
+
+
+def _possible_names(scan: ScanPlace, place: str, *, told: Names) -> Iterator[Names]:
+    """Reservoir and sample that a table's sample rows are looked up by, likeliest first.
+
+    What a row or user metadata told is certain, as is an object key. A library's path is read from
+    its root, then from the table's folder; a single folder may be a sample as well.
+    """
+    certain = told.reservoir or (scan.names.reservoir if scan.is_key else None)
+    if told.sample is not None:
+        yield Names(certain, told.sample)
+        return
+    readings = [scan.names]
+    if not scan.is_key:
+        readings.append(_names_below(scan, place))
+        if len(folders := _folders_below(scan, place)) == 1:
+            readings.append(Names(None, folders[0]))
+    for names in dict.fromkeys(readings):
+        if names.sample is not None:
+            yield Names(certain or names.reservoir, names.sample)
+
+
+def _folders_below(scan: ScanPlace, place: str) -> list[str]:
+    return (below(scan.text, place) or "").split("/")[:-1]
+
+
+def _names_below(scan: ScanPlace, place: str) -> Names:
+    return names_of_folders(_folders_below(scan, place))
+
+
+def _name_of(row: TableRow) -> str:
+    return row.object_key or row.image or str(row.values.get(Field.SAMPLE))
