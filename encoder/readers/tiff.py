@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from encoder.readers.tiff_pages import PageFacts
 
 
+_MICROSCOPES = {33628: "MetaMorph STK", 34362: "Olympus FluoView", 34412: "Zeiss LSM"}
+"""Formats by the tag that their first page has; they keep planes without pages, or channels."""
+
+
 def matches(head: bytes, path: Path) -> bool:  # noqa: ARG001 - every reader is asked alike
     """Say whether a file starts as TIFF or BigTIFF does.
 
@@ -53,12 +57,12 @@ def open_planes(path: Path, options: ReadOptions) -> TiffPlanes:
     source = path.name
     with path.open("rb") as file:
         chain = walk_chain(file, source)
+    for code, name in _MICROSCOPES.items():
+        if code in chain.pages[0].codes:
+            problem = f"it is a {name} file, whose axes are told where we don't look"
+            raise unsupported(source, problem, "export it as OME-TIFF")
     with ExitStack() as cleanup:
         pages = cleanup.enter_context(closing(TiffPages(path, chain, source)))
-        foreign = pages.foreign_format()
-        if foreign is not None:
-            problem = f"it is a {foreign} file of a microscope, whose axes are not known"
-            raise unsupported(source, problem, "export it as OME-TIFF")
         facts = [pages.facts(index, max_tile=options.max_pixels) for index in range(len(pages))]
         stack, notes = largest(find_stacks(facts))
         check_stack(stack, facts, source)

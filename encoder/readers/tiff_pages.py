@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import LogRecord, getLogger
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _LOG = getLogger(__name__)
 _REDUCED_BIT = 1
-_FOREIGN = ("STK", "LSM", "FluoView", "ScanImage", "EER")
 
 _STRUCTURE = {
     256: "ImageWidth",
@@ -61,13 +61,13 @@ class PlainData(NamedTuple):
         offset: First byte.
         size: Bytes.
         dtype: Their type, with its byte order.
-        room: How often as many bytes fit between there and the file's end.
+        room: How often as many bytes fit there before the tags of a page or the file's end.
     """
 
     offset: int
     size: int
     dtype: np.dtype[Any]
-    room: int
+    room: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,7 @@ class PageFacts:
         stored_shape: Shape of the samples as stored.
         is_reduced: Whether it is a smaller copy of another page.
         descriptions: Its ImageDescription tags.
+        first_byte: Where its first strip or tile lies.
         plain_data: Where its samples lie, if uncompressed and contiguous.
         refusal: Why it can't be taken.
         loss: What is missing of its data.
@@ -100,6 +101,7 @@ class PageFacts:
     stored_shape: tuple[int, ...]
     is_reduced: bool
     descriptions: tuple[str, ...]
+    first_byte: int
     plain_data: PlainData | None
     refusal: Refusal | None
     loss: str | None
@@ -129,6 +131,7 @@ class TiffPages:
     def __init__(self, path: Path, chain: Chain, source: str) -> None:
         self._chain = chain
         self._source = source
+        self._tags_at = sorted(page.offset for page in chain.pages)
         with self._listening():
             self._tiff = TiffFile(path, _multifile=False)
 
@@ -148,6 +151,8 @@ class TiffPages:
         with self._listening():
             page = self._page(index)
             facts = _facts_of(page, self._chain.size, max_tile=max_tile)
+            if facts.plain_data is not None:
+                facts = replace(facts, plain_data=self._within_room(facts.plain_data))
         unread = [code for code in self._chain.pages[index].codes if code not in page.tags]
         lost = [_STRUCTURE[code] for code in unread if code in _STRUCTURE]
         if lost:
@@ -189,16 +194,14 @@ class TiffPages:
                 samples = flat.reshape(page.shape)
             return upright(take_samples(samples, page, facts.colour), facts.orientation)
 
-    def foreign_format(self) -> str | None:
-        """Name the microscope format that hides its axes where we don't look, if it is one."""
-        for name in _FOREIGN:
-            if getattr(self._tiff, f"is_{name.lower()}"):
-                return name
-        return None
-
     def close(self) -> None:
         """Release the file."""
         self._tiff.close()
+
+    def _within_room(self, data: PlainData) -> PlainData:
+        following = bisect_right(self._tags_at, data.offset)
+        end = self._tags_at[following] if following < len(self._tags_at) else self._chain.size
+        return data._replace(room=(end - data.offset) // data.size)
 
     def _page(self, index: int) -> TiffPage:
         self._tiff.filehandle.seek(self._chain.pages[index].offset)
@@ -244,7 +247,8 @@ def _facts_of(page: TiffPage, file_size: int, *, max_tile: int) -> PageFacts:
         stored_shape=page.shape,
         is_reduced=bool(page.subfiletype & _REDUCED_BIT),
         descriptions=(str(page.description), str(page.description1)),
-        plain_data=_plain_data(page, file_size),
+        first_byte=page.dataoffsets[0] if page.dataoffsets else 0,
+        plain_data=_plain_data(page),
         refusal=refusal,
         loss=None if is_empty or refusal else missing_data(page, file_size),
     )
@@ -262,9 +266,8 @@ def _refusal_of(page: TiffPage, max_tile: int) -> Refusal | None:
     return None
 
 
-def _plain_data(page: TiffPage, file_size: int) -> PlainData | None:
+def _plain_data(page: TiffPage) -> PlainData | None:
     if not page.is_final or page.dtype is None or page.nbytes < 1:
         return None
-    offset = page.dataoffsets[0]
     dtype = page.dtype.newbyteorder(page.parent.byteorder)
-    return PlainData(offset, page.nbytes, dtype, (file_size - offset) // page.nbytes)
+    return PlainData(page.dataoffsets[0], page.nbytes, dtype)

@@ -176,7 +176,7 @@ def _imagej_stacks(told: ImageJStack | None, pages: Sequence[PageFacts]) -> list
         refusal = _TIME
     elif told.n_channels not in {1, first.facts.samples}:
         refusal = _CHANNELS
-    planes = _completed(first, told.n_planes)
+    planes = _completed(first, told.n_planes, pages)
     return [replace(first, planes=planes, refusal=refusal, description=told), *others]
 
 
@@ -209,7 +209,7 @@ def _shaped_stack(pages: Sequence[PageFacts]) -> Stack | None:
         facts=first,
         refusal=_refused_axes(list(axes)),
     )
-    return replace(stack, planes=_completed(stack, n_planes))
+    return replace(stack, planes=_completed(stack, n_planes, pages))
 
 
 def _axes_before_page(series: ShapedSeries, page: PageFacts) -> dict[str, int] | None:
@@ -238,7 +238,9 @@ def _refused_axes(letters: list[str]) -> Refusal | None:
     return _SEVERAL_AXES if len(letters) > 1 or letters[0] not in _PLANE_AXES else None
 
 
-def _completed(stack: Stack, n_planes: int) -> tuple[PlaneRef | None, ...]:
+def _completed(
+    stack: Stack, n_planes: int, pages: Sequence[PageFacts]
+) -> tuple[PlaneRef | None, ...]:
     """Complete a stack that should have more planes than it has pages.
 
     Images may lie behind the only page's samples without pages of their own: ImageJ writes so
@@ -247,10 +249,14 @@ def _completed(stack: Stack, n_planes: int) -> tuple[PlaneRef | None, ...]:
     planes = stack.planes
     data = stack.facts.plain_data
     if len(planes) == 1 and data is not None:
+        ends = [page.first_byte for page in pages if page.first_byte > data.offset]
+        room = min([data.room, *((end - data.offset) // data.size for end in ends)])
+        behind = [
+            data._replace(offset=data.offset + place * data.size)
+            for place in range(1, min(n_planes, room))
+        ]
         page = stack.facts.number - 1
-        behind = range(1, min(n_planes, data.room))
-        places = [data._replace(offset=data.offset + place * data.size) for place in behind]
-        planes = (*planes, *(PlaneRef(page, place) for place in places))
+        planes = (*planes, *(PlaneRef(page, place) for place in behind))
     return planes if len(planes) >= n_planes else (*planes, None)
 
 
