@@ -9,6 +9,10 @@ class LithoscopeError(Exception):
     """A fault of the input or the surroundings, told in one line that names the remedy."""
 
 
+class OutputError(LithoscopeError):
+    """A file that can't be written."""
+
+
 class ScanFault(StrEnum):
     """Why a scan was refused."""
 
@@ -50,8 +54,13 @@ class ScanError(LithoscopeError):
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild_scan_error, (self.source, self.fault, self.problem, self.remedy)
 
+    @property
+    def reason(self) -> str:
+        """What is wrong and what to do, in one line, without the name of the scan."""
+        return " ".join(f"{self.problem}; {self.remedy}".split())
+
     def __str__(self) -> str:
-        return " ".join(f"{self.source}: {self.problem}; {self.remedy}".split())
+        return " ".join(f"{self.source}: {self.reason}".split())
 
 
 def _rebuild_scan_error(source: str, fault: ScanFault, problem: str, remedy: str) -> ScanError:

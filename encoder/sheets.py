@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
+from encoder.errors import OutputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -61,6 +63,21 @@ def draw_sheet(cells: Sequence[Cell], *, columns: int | None = None) -> Image.Im
         corner = (MARGIN_PX + column * step_x, MARGIN_PX + row * step_y)
         sheet.paste(draw_cell(cell), corner)
     return sheet
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a sheet as a picture; the path's extension names the format.
+
+    Raises:
+        OutputError: It can't be written there.
+    """
+    try:
+        sheet.save(path)
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{path}: the sheet can't be written ({error}); "
+            "name a .png file in a folder that exists and can be written to"
+        ) from error
 
 
 def draw_cell(cell: Cell) -> Image.Image:
