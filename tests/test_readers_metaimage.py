@@ -152,13 +152,6 @@ def test_spacing_is_millimetres_unless_it_is_the_default(
     assert info.notes == (() if note is None else (f"pixel size ignored: {note}",))
 
 
-def test_the_data_file_of_a_header_is_told(tmp_path: Path) -> None:
-    VOXELS.tofile(tmp_path / "rock.raw")
-    path = write(tmp_path / "rock.mhd", b"", ElementDataFile="rock.raw")
-    assert metaimage.data_file(path) == tmp_path / "rock.raw"
-    assert metaimage.data_file(write(tmp_path / "rock.mha")) is None
-
-
 @pytest.mark.parametrize(
     "name", ["../secret.raw", "/etc/passwd", "a/secret.raw", "..", ".", "", "a\\b.raw", "C:b.raw"]
 )

@@ -178,13 +178,6 @@ def test_the_spacing_of_a_colour_image_is_that_of_its_axes_in_space(tmp_path: Pa
     np.testing.assert_array_equal(planes.ravel(), np.arange(60))
 
 
-def test_the_data_file_of_a_header_is_told(tmp_path: Path) -> None:
-    VOXELS.tofile(tmp_path / "rock.raw")
-    path = write(tmp_path / "rock.nhdr", b"", {"data file": "rock.raw"})
-    assert nrrd.data_file(path) == tmp_path / "rock.raw"
-    assert nrrd.data_file(write(tmp_path / "rock.nrrd", b"", {})) is None
-
-
 @pytest.mark.parametrize("field", ["data file", "datafile"])
 @pytest.mark.parametrize("name", ["../secret.raw", "/etc/passwd", "a/secret.raw", "..", "."])
 def test_a_data_file_elsewhere_is_refused(tmp_path: Path, name: str, field: str) -> None:
@@ -289,6 +282,13 @@ def test_a_later_version_is_told(tmp_path: Path) -> None:
     path = tmp_path / "rock.nrrd"
     path.write_bytes(b"NRRD0009\ntype: uint8\n\n")
     assert "Unsupported NRRD file version" in str(refusal(path))
+
+
+def test_a_file_that_no_longer_starts_as_nrrd_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "rock.nrrd"
+    path.write_bytes(b"\n\n")
+    assert not nrrd.matches(path.read_bytes(), path)
+    assert "its header is damaged: Invalid NRRD magic line" in str(refusal(path))
 
 
 def test_a_header_that_ends_too_early_is_truncated(tmp_path: Path) -> None:

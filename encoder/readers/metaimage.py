@@ -76,15 +76,6 @@ def matches(head: bytes, path: Path) -> bool:  # noqa: ARG001 - the readers' com
     return start is not None and b"DimSize" in names and bool(names & {b"ElementType", b"NDims"})
 
 
-def data_file(path: Path) -> Path | None:
-    """Return the file beside a MetaImage header that holds its voxels; None for ``.mha``.
-
-    Raises:
-        ScanError: As ``open_planes``, for the header and for the name in it.
-    """
-    return _data_file(path, _read_header(path))
-
-
 def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     """Open a MetaImage; compressed voxels are spooled to disk.
 

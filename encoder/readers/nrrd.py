@@ -91,15 +91,6 @@ def matches(head: bytes, path: Path) -> bool:  # noqa: ARG001 - the readers' com
     return head.startswith(b"NRRD000")
 
 
-def data_file(path: Path) -> Path | None:
-    """Return the file beside an NRRD header that holds its voxels; None if they are in it.
-
-    Raises:
-        ScanError: As ``open_planes``, for the header and for the name in it.
-    """
-    return _data_file(path, _read_header(path))
-
-
 def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     """Open an NRRD file; compressed voxels and voxels written as text are spooled to disk.
 
@@ -138,7 +129,7 @@ def _read_header(path: Path) -> _Header:
         )
     try:
         with np.errstate(invalid="ignore"):  # sizes beyond 64 bits: refused by their value
-            fields = pynrrd.read_header(text.splitlines())
+            fields = pynrrd.read_header(text.splitlines() or [b""])
     except (pynrrd.NRRDError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise damaged_header(path.name, error) from error
     header = _Header(fields, None if blank is None else blank.end())
