@@ -64,7 +64,7 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
         try:
             file = stack.enter_context(h5py.File(path, "r", locking=False, **cache))
             name = options.dataset or only_candidate(source, file)
-            dataset = resolve(source, file, name)
+            dataset = resolve(source, file, name=name)
             grid = array_grid(
                 source, dataset.shape or (), dtype=dataset.dtype, max_pixels=options.max_pixels
             )

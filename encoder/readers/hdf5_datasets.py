@@ -79,7 +79,7 @@ def _listed(found: list[_Found]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in found[:_MAX_LISTED]) or "nothing"
 
 
-def resolve(source: str, file: h5py.File, name: str) -> h5py.Dataset:
+def resolve(source: str, file: h5py.File, *, name: str) -> h5py.Dataset:
     """Open a dataset by its path, link by link; soft links are followed within the file.
 
     Raises:
@@ -101,7 +101,7 @@ def resolve(source: str, file: h5py.File, name: str) -> h5py.Dataset:
                 item = file if link.path.startswith("/") else item
                 parts = _parts(link.path) + parts
             case None:
-                raise _no_dataset(source, file, name)
+                raise _no_dataset(source, file, name=name)
             case _:
                 raise unsupported(
                     source,
@@ -110,7 +110,7 @@ def resolve(source: str, file: h5py.File, name: str) -> h5py.Dataset:
                     "give the file that holds it",
                 )
     if not isinstance(item, h5py.Dataset):
-        raise _no_dataset(source, file, name)
+        raise _no_dataset(source, file, name=name)
     return item
 
 
@@ -118,7 +118,7 @@ def _parts(name: str) -> list[str]:
     return [part for part in name.split("/") if part not in {"", "."}]
 
 
-def _no_dataset(source: str, file: h5py.File, name: str) -> ScanError:
+def _no_dataset(source: str, file: h5py.File, *, name: str) -> ScanError:
     return ScanError(
         source,
         ScanFault.NOT_AN_IMAGE,

@@ -86,7 +86,7 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     """
     header = _read_header(path)
     try:
-        grid = _grid(path.name, header, options.max_pixels)
+        grid = _grid(path.name, header, max_pixels=options.max_pixels)
         size = _pixel_size(header)
         storage = _storage(path, header)
     except (ValueError, KeyError, OverflowError) as error:
@@ -110,7 +110,7 @@ def _read_header(path: Path) -> _Header:
     return _Header(fields, last[1].decode("utf-8", "replace"), last.end())
 
 
-def _grid(source: str, header: _Header, max_pixels: int) -> Grid:
+def _grid(source: str, header: _Header, *, max_pixels: int) -> Grid:
     sizes = [int(word) for word in header.fields["DimSize"].split()]
     if len(sizes) != int(header.fields["NDims"]):
         raise ValueError(f"NDims is {header.fields['NDims']}, DimSize has {len(sizes)} numbers")

@@ -74,7 +74,7 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
         else:
             head = file.read(_HEADER_BYTES)
     header = _parse(head, source)
-    grid = _grid(source, header, options.max_pixels)
+    grid = _grid(source, header, max_pixels=options.max_pixels)
     size = _pixel_size(header)
     info = grid.describe(f"NIfTI-{header.version}", pixel_size_um=size.um, notes=size.notes)
     storage = Storage(path=path, offset=header.offset)
@@ -83,13 +83,13 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     planes = open_stored(storage, grid, info=info, source=source)
     if (header.slope, header.intercept) == (1.0, 0.0) or grid.samples > 1:
         return planes
-    return _ScaledPlanes(planes, header.slope, header.intercept)
+    return _ScaledPlanes(planes, slope=header.slope, intercept=header.intercept)
 
 
 class _ScaledPlanes:
     """Planes whose stored values are multiplied and shifted."""
 
-    def __init__(self, planes: PlaneSource, slope: float, intercept: float) -> None:
+    def __init__(self, planes: PlaneSource, *, slope: float, intercept: float) -> None:
         self._planes = planes
         self._slope = slope
         self._intercept = intercept
@@ -149,7 +149,7 @@ def _parse(head: bytes, source: str) -> _Header:
     return told
 
 
-def _grid(source: str, header: _Header, max_pixels: int) -> Grid:
+def _grid(source: str, header: _Header, *, max_pixels: int) -> Grid:
     shape = list(header.shape)
     while len(shape) > 2 and shape[-1] == 1:
         shape.pop()

@@ -101,7 +101,7 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     """
     header = _read_header(path)
     try:
-        grid, first_axis = _grid(path.name, header, options.max_pixels)
+        grid, first_axis = _grid(path.name, header, max_pixels=options.max_pixels)
         size = _pixel_size(header, first_axis)
         storage = _storage(path, header)
     except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
@@ -138,7 +138,7 @@ def _read_header(path: Path) -> _Header:
     return header
 
 
-def _grid(source: str, header: _Header, max_pixels: int) -> tuple[Grid, int]:
+def _grid(source: str, header: _Header, *, max_pixels: int) -> tuple[Grid, int]:
     """Return the grid, and the first of its spatial axes (1 if axis 0 is colour)."""
     sizes = [int(size) for size in header.fields["sizes"]]
     kinds = [kind.lower() for kind in header.field("kinds", [])]
@@ -211,7 +211,7 @@ def _storage(path: Path, header: _Header) -> Storage:
     encoding = _encoding(path.name, header)
     beside = _data_file(path, header)
     start = header.end if beside is None and header.end is not None else 0
-    start = _after_lines(beside or path, start, int(header.field("line skip", 0)))
+    start = _after_lines(beside or path, start, lines=int(header.field("line skip", 0)))
     skip = int(header.field("byte skip", 0))
     if skip < -1 or (skip == -1 and encoding != "raw"):
         raise ValueError(f"byte skip is {skip}, with encoding {encoding}")
@@ -222,7 +222,7 @@ def _storage(path: Path, header: _Header) -> Storage:
     return Storage(path=beside or path, offset=start, encoding=encoding, skip=skip)
 
 
-def _after_lines(path: Path, start: int, lines: int) -> int:
+def _after_lines(path: Path, start: int, *, lines: int) -> int:
     """Return the byte after so many lines of text that stand before the voxels."""
     if lines == 0:
         return start

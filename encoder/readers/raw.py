@@ -48,7 +48,7 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
         is_volume=True,
         max_pixels=options.max_pixels,
     )
-    _check_size(path, layout, grid.dtype)
+    _check_size(path, layout, dtype=grid.dtype)
     info = grid.describe("raw", pixel_size_um=layout.pixel_size_um, notes=notes)
     storage = Storage(path=path, offset=layout.header_bytes)
     return open_stored(storage, grid, info=info, source=path.name)
@@ -124,7 +124,7 @@ def _checked_dtype(source: str, layout: RawLayout) -> np.dtype[Any]:
     return dtype
 
 
-def _check_size(path: Path, layout: RawLayout, dtype: np.dtype[Any]) -> None:
+def _check_size(path: Path, layout: RawLayout, *, dtype: np.dtype[Any]) -> None:
     voxels = math.prod(layout.shape)
     expected = layout.header_bytes + voxels * dtype.itemsize
     found = path.stat().st_size

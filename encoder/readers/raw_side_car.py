@@ -43,34 +43,34 @@ def read_side_car(path: Path) -> RawLayout | None:
     """
     own = path.with_name(f"{path.name}.json")
     if own.is_file():
-        return _layout(path.name, own, _read(path.name, own))
+        return _layout(path.name, own, fields=_read(path.name, own))
     shared = path.with_suffix(".json")
     if not shared.is_file():
         return None
     fields = _read(path.name, shared)
     if isinstance(fields, dict) and not {"shape", "dtype"} & fields.keys():
         return None
-    return _layout(path.name, shared, fields)
+    return _layout(path.name, shared, fields=fields)
 
 
 def _read(source: str, side_car: Path) -> object:
     with side_car.open("rb") as file:
         text = file.read(_MAX_BYTES + 1)
     if len(text) > _MAX_BYTES:
-        raise _refusal(source, side_car, [f"expected at most {_MAX_BYTES:,} bytes"])
+        raise _refusal(source, side_car, problems=[f"expected at most {_MAX_BYTES:,} bytes"])
     try:
         fields: object = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _refusal(source, side_car, [f"it is not JSON ({error})"]) from error
+        raise _refusal(source, side_car, problems=[f"it is not JSON ({error})"]) from error
     return fields
 
 
-def _layout(source: str, side_car: Path, fields: object) -> RawLayout:
+def _layout(source: str, side_car: Path, *, fields: object) -> RawLayout:
     if not isinstance(fields, dict):
-        raise _refusal(source, side_car, [f"expected an object, found {_told(fields)}"])
+        raise _refusal(source, side_car, problems=[f"expected an object, found {_told(fields)}"])
     problems = _problems(fields)
     if problems:
-        raise _refusal(source, side_car, problems)
+        raise _refusal(source, side_car, problems=problems)
     planes, height, width = fields["shape"]
     pixel_size = fields.get("pixel_size_um")
     return RawLayout(
@@ -115,7 +115,7 @@ def _told(value: object) -> str:
     return "nothing" if value is None else f"{json.dumps(value):.40}"
 
 
-def _refusal(source: str, side_car: Path, problems: list[str]) -> ScanError:
+def _refusal(source: str, side_car: Path, *, problems: list[str]) -> ScanError:
     return ScanError(
         source,
         ScanFault.UNKNOWN_SHAPE,

@@ -50,12 +50,12 @@ def spool(
     with ExitStack() as stack:
         spooled = stack.enter_context(tempfile.TemporaryFile())
         written = -skip
-        for chunk in _decompressed(file, compression, source):
+        for chunk in _decompressed(file, compression, source=source):
             kept = chunk[max(0, -written) :]
             written += len(chunk)
             if written > expected:
                 raise _too_long(source, expected)
-            _write(spooled, kept, source)
+            _write(spooled, kept, source=source)
         if written < expected:
             raise truncated(
                 source,
@@ -78,7 +78,7 @@ def decompressed_head(
         ScanError: ``TRUNCATED`` or ``UNREADABLE`` (damaged stream).
     """
     head = b""
-    for chunk in _decompressed(file, compression, source):
+    for chunk in _decompressed(file, compression, source=source):
         head += chunk
         if len(head) >= size:
             break
@@ -101,7 +101,7 @@ def _check_promise(
         raise _no_room(source, f"it needs {expected:,} bytes in {folder}, {free:,} are free")
 
 
-def _write(spooled: IO[bytes], chunk: bytes, source: str) -> None:
+def _write(spooled: IO[bytes], chunk: bytes, *, source: str) -> None:
     try:
         spooled.write(chunk)
     except OSError as error:
@@ -110,7 +110,7 @@ def _write(spooled: IO[bytes], chunk: bytes, source: str) -> None:
         raise _no_room(source, f"the disk of {tempfile.gettempdir()} is full") from error
 
 
-def _decompressed(file: IO[bytes], compression: Compression, source: str) -> Iterator[bytes]:
+def _decompressed(file: IO[bytes], compression: Compression, *, source: str) -> Iterator[bytes]:
     try:
         match compression:
             case "gzip":

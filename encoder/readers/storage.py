@@ -53,13 +53,13 @@ def open_stored(storage: Storage, grid: Grid, *, info: ScanInfo, source: str) ->
         ScanError: ``TRUNCATED`` or ``SIZE_MISMATCH`` where the bytes found are not those
             promised, ``UNREADABLE`` where they are damaged.
     """
-    offset = _checked_offset(storage, grid, source)
+    offset = _checked_offset(storage, grid, source=source)
     if storage.encoding == "raw":
         return FlatPlanes(storage.path.open("rb"), grid, info=info, offset=offset, source=source)
     with storage.path.open("rb") as file:
         file.seek(offset)
         if storage.encoding == "ascii":
-            spooled = _spooled_text(file, grid, source)
+            spooled = _spooled_text(file, grid, source=source)
         else:
             spooled = spool(
                 file,
@@ -134,7 +134,7 @@ def damaged_header(source: str, reason: object) -> ScanError:
     return damaged(source, f"its header is damaged: {textwrap.shorten(str(reason), _MAX_REASON)}")
 
 
-def _checked_offset(storage: Storage, grid: Grid, source: str) -> int:
+def _checked_offset(storage: Storage, grid: Grid, *, source: str) -> int:
     size = storage.path.stat().st_size
     offset = storage.offset
     if offset is None:
@@ -146,7 +146,7 @@ def _checked_offset(storage: Storage, grid: Grid, source: str) -> int:
     return offset
 
 
-def _spooled_text(file: IO[bytes], grid: Grid, source: str) -> IO[bytes]:
+def _spooled_text(file: IO[bytes], grid: Grid, *, source: str) -> IO[bytes]:
     text = file.read(_MAX_ASCII_BYTES + 1)
     if len(text) > _MAX_ASCII_BYTES:
         raise unsupported(
