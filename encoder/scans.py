@@ -85,7 +85,7 @@ def open_scan(path: Path, options: ReadOptions | None = None) -> PlaneSource:
     options = options or ReadOptions()
     head = _read_head(path)
     try:
-        source = _reader_of(path, head, options).open_planes(path, options)
+        source = _reader_of(path, head, options=options).open_planes(path, options)
     except OSError as error:
         raise _unreadable(path, f"can't be read ({error.strerror or error})") from error
     note = _belied_suffix(path, source.info.format)
@@ -146,7 +146,7 @@ def _read_head(path: Path) -> bytes:
     return head
 
 
-def _reader_of(path: Path, head: bytes, options: ReadOptions) -> _Reader:
+def _reader_of(path: Path, head: bytes, *, options: ReadOptions) -> _Reader:
     if options.raw is not None:
         return _reader("raw")
     for name in _READERS:
@@ -161,7 +161,7 @@ def _reader(name: str) -> _Reader:
 
 
 def _unreadable(
-    path: Path, problem: str, remedy: str = "check the file and its permissions"
+    path: Path, problem: str, *, remedy: str = "check the file and its permissions"
 ) -> ScanError:
     return ScanError(path.name, ScanFault.UNREADABLE, problem=problem, remedy=remedy)
 

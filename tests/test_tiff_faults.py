@@ -189,7 +189,27 @@ def test_a_page_beyond_the_end_is_a_fault(path: Path) -> None:
     path.write_bytes(data)
     error = refused(path)
     assert error.fault is ScanFault.TRUNCATED
-    assert "ends before its TIFF page 2 at byte 1,000,000" in error.problem
+    assert "its TIFF page 2 should be at byte 1,000,000" in error.problem
+
+
+def test_pages_that_we_can_not_take_are_not_planes_of_a_volume(path: Path) -> None:
+    """A page without a sample type is decoded to nothing by tifffile."""
+    tifffile.imwrite(path, texture(6, 8, 8, dtype="uint8"), imagej=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(path, mode="r+") as file:
+        bits = file.pages[2].aspage().tags[258]
+        bits.overwrite(77)
+    error = refused(path)
+    assert error.fault is ScanFault.TRUNCATED
+    assert "does not hold plane 6" in error.problem
+
+
+def test_text_where_a_number_belongs_is_a_fault(path: Path) -> None:
+    data = bytearray(tiff(grey_tags(8, 8, 8), bytes(64)))
+    width_at = 8 + 64 + 2
+    assert struct.unpack_from("<HH", data, width_at) == (256, 4)
+    struct.pack_into("<H", data, width_at + 2, 2)
+    path.write_bytes(data)
+    assert refused(path).fault is ScanFault.UNREADABLE
 
 
 def test_an_interrupted_writer_leaves_no_pages(path: Path) -> None:

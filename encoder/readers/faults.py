@@ -49,7 +49,7 @@ def telling_damage(source: str, content: str) -> Iterator[None]:
         try:
             yield
         except PARSER_ERRORS as error:
-            raise _told(source, content, error) from error
+            raise _told(source, content, error=error) from error
 
 
 def truncated(source: str, problem: str) -> ScanError:
@@ -66,12 +66,18 @@ def damaged(source: str, problem: str) -> ScanError:
     )
 
 
-def unsupported(source: str, problem: str, remedy: str) -> ScanError:
-    """Return the fault of a sound file that holds no image or volume we can take."""
+def unsupported(source: str, *reason: *tuple[str, str]) -> ScanError:
+    """Return the fault of a sound file that holds no image or volume we can take.
+
+    Args:
+        source: Name of the scan.
+        reason: The problem, then the remedy.
+    """
+    problem, remedy = reason
     return ScanError(source, ScanFault.UNSUPPORTED, problem=problem, remedy=remedy)
 
 
-def _told(source: str, content: str, error: Exception) -> ScanError:
+def _told(source: str, content: str, *, error: Exception) -> ScanError:
     reason = str(error) or type(error).__name__
     if any(sign in reason.lower() for sign in _SIGNS_OF_TRUNCATION):
         return truncated(source, f"its {content} ends too early ({reason})")

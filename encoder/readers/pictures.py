@@ -89,7 +89,7 @@ def open_planes(path: Path, options: ReadOptions) -> PicturePlanes:
             _grid(source, header, size=header.size, max_pixels=options.max_pixels)
         file.seek(0)
         with telling_damage(source, f"{header.format_name} image"):
-            image = _parse(file, header, source)
+            image = _parse(file, header, source=source)
             stack.enter_context(image)
             orientation = _orientation_of(image)
             mode = header.deep_mode or _plain_mode(image)
@@ -190,13 +190,13 @@ def _read_header(file: IO[bytes], source: str) -> _Header:
         deep_mode = mode if png.bit_depth == 16 else None
         return _Header("PNG", (png.width, png.height), deep_mode, png.is_animated)
     if format_name == "WebP":
-        return _Header("WebP", _webp_size(file, head, source))
+        return _Header("WebP", _webp_size(file, head, source=source))
     if format_name == "BMP":
         return _Header("BMP", _bmp_size(head))
     return _Header("JPEG")
 
 
-def _webp_size(file: IO[bytes], head: bytes, source: str) -> tuple[int, int] | None:
+def _webp_size(file: IO[bytes], head: bytes, *, source: str) -> tuple[int, int] | None:
     """Read (W, H), for which Pillow's decoder takes memory at once (RFC 9649, section 2)."""
     promised = 8 + int.from_bytes(head[4:8], "little")
     found = file.seek(0, 2)
@@ -223,7 +223,7 @@ def _bmp_size(head: bytes) -> tuple[int, int] | None:
     return width, abs(height)
 
 
-def _parse(file: IO[bytes], header: _Header, source: str) -> ImageFile:
+def _parse(file: IO[bytes], header: _Header, *, source: str) -> ImageFile:
     # The plugin itself, not Image.open: we have sniffed, and its limit for bombs is not ours.
     try:
         return _PLUGINS[header.format_name](file)

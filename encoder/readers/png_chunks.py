@@ -54,7 +54,7 @@ def check_png(file: IO[bytes], source: str) -> PngHeader:
         if len(start) < 8:
             raise truncated(source, "its PNG data end before the IEND chunk")
         length, kind = struct.unpack(">I4s", start)
-        data = _checked_chunk(file, length, kind, source)
+        data = _checked_chunk(file, length, kind=kind, source=source)
         if not header:
             if kind != b"IHDR" or length != 13:
                 raise damaged(source, "its PNG data do not start with a header of 13 bytes")
@@ -66,7 +66,7 @@ def check_png(file: IO[bytes], source: str) -> PngHeader:
     return PngHeader(width, height, bit_depth, bool(colour_type & _COLOUR_BIT), is_animated)
 
 
-def _checked_chunk(file: IO[bytes], length: int, kind: bytes, source: str) -> bytes:
+def _checked_chunk(file: IO[bytes], length: int, *, kind: bytes, source: str) -> bytes:
     """Read a chunk and its checksum; return its first bytes."""
     checksum, first, left = zlib.crc32(kind), b"", length
     while left:

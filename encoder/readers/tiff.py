@@ -62,11 +62,11 @@ def open_planes(path: Path, options: ReadOptions) -> TiffPlanes:
             problem = f"it is a {name} file, whose axes are told where we don't look"
             raise unsupported(source, problem, "export it as OME-TIFF")
     with ExitStack() as cleanup:
-        pages = cleanup.enter_context(closing(TiffPages(path, chain, source)))
+        pages = cleanup.enter_context(closing(TiffPages(path, chain, source=source)))
         facts = [pages.facts(index, max_tile=options.max_pixels) for index in range(len(pages))]
         stack, notes = largest(find_stacks(facts))
-        check_stack(stack, facts, source)
-        grid = _grid(stack, options.max_pixels, source)
+        check_stack(stack, facts, source=source)
+        grid = _grid(stack, source, max_pixels=options.max_pixels)
         tags = pages.tags(stack.facts.number - 1)
         scale = pixel_size_of(stack.description, tags, is_volume=grid.is_volume)
         oddities = (stack.facts.colour.note,) if stack.facts.colour.note else ()
@@ -123,7 +123,7 @@ class TiffPlanes:
         self._pages.close()
 
 
-def _grid(stack: Stack, max_pixels: int, source: str) -> Grid:
+def _grid(stack: Stack, source: str, *, max_pixels: int) -> Grid:
     facts = stack.facts
     return make_grid(
         source,

@@ -84,7 +84,12 @@ def walk_chain(file: IO[bytes], source: str) -> Chain:
         number = len(pages) + 1
         if offset in pages:
             raise damaged(source, f"its chain of TIFF pages runs in a circle after page {number}")
-        page, offset = _read_page(file, layout, offset, name=(source, number))
+        if offset >= size:
+            raise truncated(
+                source,
+                f"its TIFF page {number} should be at byte {offset:,}, it ends at {size:,}",
+            )
+        page, offset = _read_page(file, layout, offset=offset, source=source, number=number)
         pages[page.offset] = page
     if not pages:
         raise truncated(source, "its chain of TIFF pages was never written")
@@ -106,15 +111,14 @@ def _read_start(start: bytes, source: str) -> tuple[_Layout, int]:
 
 
 def _read_page(
-    file: IO[bytes], layout: _Layout, offset: int, *, name: tuple[str, int]
+    file: IO[bytes], layout: _Layout, *, offset: int, source: str, number: int
 ) -> tuple[Page, int]:
     """Read the tag codes of the page at ``offset``, and where the next one lies."""
-    source, number = name
     count_bytes, pointer_bytes = struct.calcsize(layout.counter), struct.calcsize(layout.pointer)
     file.seek(offset)
     counted = file.read(count_bytes)
     if len(counted) < count_bytes:
-        raise truncated(source, f"it ends before its TIFF page {number} at byte {offset:,}")
+        raise truncated(source, f"it ends within the tags of its TIFF page {number}")
     (count,) = struct.unpack(layout.order + layout.counter, counted)
     if not 0 < count <= _MOST_TAGS:
         raise damaged(source, f"its TIFF page {number} claims {count:,} tags")

@@ -83,7 +83,7 @@ def sample_type(page: TiffPage, colour: Colour) -> np.dtype[Any] | Refusal:
     return page.dtype.newbyteorder("=")
 
 
-def take_samples(data: NDArray[Any], page: TiffPage, colour: Colour) -> NDArray[Any]:
+def take_samples(data: NDArray[Any], page: TiffPage, *, colour: Colour) -> NDArray[Any]:
     """Turn a page's samples into grey or RGB.
 
     Args:

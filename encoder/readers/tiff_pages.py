@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_right
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -107,9 +108,10 @@ class PageFacts:
     loss: str | None
 
     @property
-    def kind(self) -> tuple[int, int, int, str, int]:
+    def kind(self) -> tuple[object, ...]:
         """What pages of one volume have in common."""
-        return self.height, self.width, self.colour.channels, self.dtype.str, self.orientation
+        size = (self.height, self.width, self.colour.channels, self.orientation)
+        return (*size, self.dtype.str, self.refusal)
 
     def __str__(self) -> str:
         colour = "RGB " if self.colour.channels == 3 else ""
@@ -128,7 +130,7 @@ class TiffPages:
         ScanError: ``UNREADABLE`` where tifffile makes nothing of it.
     """
 
-    def __init__(self, path: Path, chain: Chain, source: str) -> None:
+    def __init__(self, path: Path, chain: Chain, *, source: str) -> None:
         self._chain = chain
         self._source = source
         self._tags_at = sorted(page.offset for page in chain.pages)
@@ -192,7 +194,11 @@ class TiffPages:
                 file = self._tiff.filehandle
                 flat = file.read_array(elsewhere.dtype, count, offset=elsewhere.offset)
                 samples = flat.reshape(page.shape)
-            return upright(take_samples(samples, page, facts.colour), facts.orientation)
+            plane = upright(take_samples(samples, page, colour=facts.colour), facts.orientation)
+        if plane.shape[:2] != (facts.height, facts.width) or plane.dtype != facts.dtype:
+            told = " x ".join(map(str, plane.shape))
+            raise damaged(self._source, f"its page {index + 1} holds {told} {plane.dtype.name}")
+        return plane
 
     def close(self) -> None:
         """Release the file."""
@@ -225,6 +231,8 @@ def _demote(record: LogRecord) -> bool:
 
 
 def _facts_of(page: TiffPage, file_size: int, *, max_tile: int) -> PageFacts:
+    for number in (*page.shape, page.imagewidth, page.imagelength, page.samplesperpixel):
+        operator.index(number)  # a damaged tag may hold text or a list
     colour = colour_of(page)
     refusal = _refusal_of(page, max_tile)
     if isinstance(colour, Refusal):
@@ -233,7 +241,7 @@ def _facts_of(page: TiffPage, file_size: int, *, max_tile: int) -> PageFacts:
     if isinstance(dtype, Refusal):
         refusal, dtype = refusal or dtype, np.dtype(np.uint8)
     is_empty = 0 in page.shape
-    orientation = page.tags.valueof(274, default=UPRIGHT)
+    orientation = operator.index(page.tags.valueof(274, default=UPRIGHT))
     size = (page.imagelength, page.imagewidth)
     height, width = size[::-1] if is_sideways(orientation) else size
     return PageFacts(
@@ -247,7 +255,7 @@ def _facts_of(page: TiffPage, file_size: int, *, max_tile: int) -> PageFacts:
         stored_shape=page.shape,
         is_reduced=bool(page.subfiletype & _REDUCED_BIT),
         descriptions=(str(page.description), str(page.description1)),
-        first_byte=page.dataoffsets[0] if page.dataoffsets else 0,
+        first_byte=operator.index(page.dataoffsets[0]) if page.dataoffsets else 0,
         plain_data=_plain_data(page),
         refusal=refusal,
         loss=None if is_empty or refusal else missing_data(page, file_size),

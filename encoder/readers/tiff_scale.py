@@ -57,7 +57,7 @@ def _from_ome(scale: Mapping[str, str], *, is_volume: bool) -> PixelSize:
         if factor is None:
             return PixelSize(None, (f"pixel size ignored: unit '{unit}' is not known",))
         sizes[axis] = _number(scale.get(f"PhysicalSize{axis}")) * factor
-    return _told(sizes["X"], sizes["Y"], sizes["Z"] if is_volume else math.nan)
+    return _told(sizes["X"], sizes["Y"], apart=sizes["Z"] if is_volume else math.nan)
 
 
 def _from_imagej(
@@ -73,7 +73,7 @@ def _from_imagej(
         return _from_density(per_unit, "inch")
     across, down = (factor / density for density in per_unit)
     spacing = math.nan if stack.spacing is None or not is_volume else stack.spacing * factor
-    return _told(across, down, spacing)
+    return _told(across, down, apart=spacing)
 
 
 def _from_density(per_unit: tuple[float, float], unit: str) -> PixelSize:
@@ -93,10 +93,10 @@ def _from_density(per_unit: tuple[float, float], unit: str) -> PixelSize:
             None,
             (f"resolution of {per_unit[0]:g} per {unit} is taken for print, not for a pixel size",),
         )
-    return _told(factor / per_unit[0], factor / per_unit[1], math.nan)
+    return _told(factor / per_unit[0], factor / per_unit[1])
 
 
-def _told(across: float, down: float, apart: float) -> PixelSize:
+def _told(across: float, down: float, *, apart: float = math.nan) -> PixelSize:
     """Return the size along x in micrometres; those along y and z may be NaN, not known."""
     if not (math.isfinite(across) and across > 0):
         return PixelSize(None, (f"pixel size ignored: {across:g} um is no size",))

@@ -33,8 +33,8 @@ def missing_data(page: TiffPage, file_size: int) -> str | None:
         stored = sum(counts[:expected])
         if stored < page.nbytes:
             return f"stores {stored:,} bytes where {page.nbytes:,} are needed"
-        return _beyond_end([offsets[0]], [page.nbytes], file_size)
-    return _beyond_end(offsets[:expected], counts[:expected], file_size)
+        return _beyond_end([offsets[0]], [page.nbytes], file_size=file_size)
+    return _beyond_end(offsets[:expected], counts[:expected], file_size=file_size)
 
 
 def unfinished_jpeg(page: TiffPage) -> str | None:
@@ -54,7 +54,7 @@ def unfinished_jpeg(page: TiffPage) -> str | None:
     return None
 
 
-def _beyond_end(offsets: Sequence[int], counts: Sequence[int], file_size: int) -> str | None:
+def _beyond_end(offsets: Sequence[int], counts: Sequence[int], *, file_size: int) -> str | None:
     for number, (offset, count) in enumerate(zip(offsets, counts, strict=True), start=1):
         if offset <= 0 or count <= 0:
             return f"lacks the data of its strip or tile {number}"

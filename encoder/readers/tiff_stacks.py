@@ -107,7 +107,7 @@ def largest(stacks: Sequence[Stack]) -> tuple[Stack, tuple[str, ...]]:
     return chosen, (f"the largest of {len(stacks)} images is read ({chosen}); left out: {told}",)
 
 
-def check_stack(stack: Stack, pages: Sequence[PageFacts], source: str) -> None:
+def check_stack(stack: Stack, pages: Sequence[PageFacts], *, source: str) -> None:
     """Refuse a stack that can't be taken, is not whole or not of one kind.
 
     Args:
@@ -118,15 +118,16 @@ def check_stack(stack: Stack, pages: Sequence[PageFacts], source: str) -> None:
     Raises:
         ScanError: ``UNSUPPORTED``, ``TRUNCATED`` or ``SIZE_MISMATCH``.
     """
-    refusal = stack.refusal or stack.facts.refusal
-    if refusal is not None:
-        raise unsupported(source, *refusal)
+    if stack.refusal is not None:
+        raise unsupported(source, *stack.refusal)
     for number, plane in enumerate(stack.planes, start=1):
         if plane is None:
             raise truncated(
                 source, f"it does not hold plane {number} that its description promises"
             )
         page = pages[plane.page]
+        if page.refusal is not None:
+            raise unsupported(source, *page.refusal)
         if page.loss is not None:
             raise truncated(source, f"its page {page.number} {page.loss}")
         if page.kind != stack.facts.kind:
@@ -176,7 +177,7 @@ def _imagej_stacks(told: ImageJStack | None, pages: Sequence[PageFacts]) -> list
         refusal = _TIME
     elif told.n_channels not in {1, first.facts.samples}:
         refusal = _CHANNELS
-    planes = _completed(first, told.n_planes, pages)
+    planes = _completed(first, pages, n_planes=told.n_planes)
     return [replace(first, planes=planes, refusal=refusal, description=told), *others]
 
 
@@ -209,7 +210,7 @@ def _shaped_stack(pages: Sequence[PageFacts]) -> Stack | None:
         facts=first,
         refusal=_refused_axes(list(axes)),
     )
-    return replace(stack, planes=_completed(stack, n_planes, pages))
+    return replace(stack, planes=_completed(stack, pages, n_planes=n_planes))
 
 
 def _axes_before_page(series: ShapedSeries, page: PageFacts) -> dict[str, int] | None:
@@ -239,7 +240,7 @@ def _refused_axes(letters: list[str]) -> Refusal | None:
 
 
 def _completed(
-    stack: Stack, n_planes: int, pages: Sequence[PageFacts]
+    stack: Stack, pages: Sequence[PageFacts], *, n_planes: int
 ) -> tuple[PlaneRef | None, ...]:
     """Complete a stack that should have more planes than it has pages.
 
