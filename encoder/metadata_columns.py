@@ -119,7 +119,7 @@ def squash(name: str) -> str:
 
 def free_name(header: str) -> str:
     """Name of a free property: ``Clay fraction (%)`` becomes ``clay_fraction_percent``."""
-    text = unicodedata.normalize("NFKC", header).casefold().replace("%", " percent ")
+    text = unicodedata.normalize("NFKC", header).lower().replace("%", " percent ")
     return re.sub(r"[\W_]+", "_", text).strip("_") or header.strip()
 
 

@@ -52,10 +52,10 @@ class MetadataDraft:
             for name, value in hit.row.values.items():
                 if name in known:
                     continue
-                new = value, _origin(hit, name, match)
+                new = value, _origin(hit, name, match=match)
                 first = self._found.setdefault(name, new)
                 if not _agree(first[0], value):
-                    self._problems.append(self._contradiction(name, first, new))
+                    self._problems.append(self._contradiction(name, (first, new)))
 
     def take_user_metadata(self, values: Mapping[str, UserValue]) -> None:
         """Take what user metadata knows and no row did."""
@@ -148,9 +148,9 @@ class MetadataDraft:
             self._found.setdefault(str(field), (name, origin))
 
     def _contradiction(
-        self, name: str, first: tuple[Scalar, Provenance], second: tuple[Scalar, Provenance]
+        self, name: str, answers: Iterable[tuple[Scalar, Provenance]]
     ) -> MetadataProblem:
-        both = " and ".join(f"{shown(value)} in {origin}" for value, origin in (first, second))
+        both = " and ".join(f"{shown(value)} in {origin}" for value, origin in answers)
         return MetadataProblem(
             source=self.scan.asked,
             column=name,
@@ -160,7 +160,7 @@ class MetadataDraft:
         )
 
 
-def _origin(hit: Hit, name: str, match: str) -> Provenance:
+def _origin(hit: Hit, name: str, *, match: str) -> Provenance:
     return Provenance(
         kind=SourceKind.TABLE,
         source=hit.table.name,

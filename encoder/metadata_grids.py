@@ -29,6 +29,7 @@ _DELIMITERS = ",;\t|"
 _ZIP = b"PK\x03\x04"
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 _SAVE_AGAIN = "save it again as CSV (UTF-8) or .xlsx"
+_NO_ROWS = {"expected": "a header row and rows", "remedy": "fill it, or remove it"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +64,17 @@ def read_grid(path: Path, *, source: str) -> Grid:
     """
     data = _read_bytes(path, source)
     if not data:
-        raise _refused(source, "an empty file", "a header row and rows", "fill it, or remove it")
+        raise _refused(source, "an empty file", **_NO_ROWS)
     if data.startswith((_ZIP, _OLE)):
         return _grid(_sheet_rows(path, source), source)
     text, note = _decoded(data, source)
     delimiter, text = _delimiter(text)
-    rows = list(_text_rows(text, delimiter, source))
+    rows = list(_text_rows(text, delimiter, source=source))
     comma = delimiter == ";" and any(has_decimal_comma(cell) for _, row in rows for cell in row)
     return _grid(rows, source, decimal_comma=comma, notes=(note,) if note else ())
 
 
-def _refused(source: str, found: str, expected: str, remedy: str) -> MetadataError:
+def _refused(source: str, found: str, *, expected: str, remedy: str) -> MetadataError:
     problem = MetadataProblem(source=source, found=found, expected=expected, remedy=remedy)
     return MetadataError([problem])
 
@@ -86,10 +87,14 @@ def _read_bytes(path: Path, source: str) -> bytes:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise _refused(
-            source, reason, "a readable file", "check its name and permissions"
+            source, reason, expected="a readable file", remedy="check its name and permissions"
         ) from None
-    found, limit = f"{size:,} bytes", f"at most {MAX_TABLE_BYTES:,}"
-    raise _refused(source, found, limit, "split it into several tables")
+    raise _refused(
+        source,
+        f"{size:,} bytes",
+        expected=f"at most {MAX_TABLE_BYTES:,}",
+        remedy="split it into several tables",
+    )
 
 
 def _grid(
@@ -101,7 +106,7 @@ def _grid(
 ) -> Grid:
     filled = [(number, row) for number, row in numbered if any(map(_is_filled, row))]
     if not filled:
-        raise _refused(source, "no filled row", "a header row and rows", "fill it, or remove it")
+        raise _refused(source, "no filled row", **_NO_ROWS)
     header_row, header = filled[0]
     return Grid(
         header_row=header_row,
@@ -127,11 +132,12 @@ def _decoded(data: bytes, source: str) -> tuple[str, str | None]:
             if zeros.count(0) > len(head) // 4:
                 return data.decode(encoding), None
     except UnicodeDecodeError:
-        raise _refused(source, "damaged UTF-16 text", "a text table", _SAVE_AGAIN) from None
-    if b"\0" in data:
         raise _refused(
-            source, "binary data", "a CSV file or a spreadsheet (.xlsx, .xls, .ods)", _SAVE_AGAIN
-        )
+            source, "damaged UTF-16 text", expected="a text table", remedy=_SAVE_AGAIN
+        ) from None
+    if b"\0" in data:
+        expected = "a CSV file or a spreadsheet (.xlsx, .xls, .ods)"
+        raise _refused(source, "binary data", expected=expected, remedy=_SAVE_AGAIN)
     try:
         return data.decode("utf-8-sig"), None
     except UnicodeDecodeError as error:
@@ -155,7 +161,7 @@ def _delimiter(text: str) -> tuple[str, str]:
     return max(_DELIMITERS, key=bare.count), text
 
 
-def _text_rows(text: str, delimiter: str, source: str) -> Iterator[tuple[int, list[RawCell]]]:
+def _text_rows(text: str, delimiter: str, *, source: str) -> Iterator[tuple[int, list[RawCell]]]:
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     number = 0
@@ -177,6 +183,6 @@ def _sheet_rows(path: Path, source: str) -> Iterator[tuple[int, list[RawCell]]]:
     try:
         rows = read_sheet(path)
     except SheetError as error:
-        raise _refused(source, error.found, error.expected, error.remedy) from None
+        raise _refused(source, error.found, expected=error.expected, remedy=error.remedy) from None
     for number, row in enumerate(rows, start=1):
         yield number, list(row)

@@ -66,7 +66,7 @@ def read_header(
     """
     named = {index: header.strip() for index, header in enumerate(headers) if header.strip()}
     meanings = _second_choices_settled({i: meaning_of(name) for i, name in named.items()}, named)
-    columns = tuple(_column(index, named[index], meanings[index]) for index in named)
+    columns = tuple(_column(index, named[index], meaning=meanings[index]) for index in named)
     problems = [
         MetadataProblem(
             source=source,
@@ -105,7 +105,7 @@ def _second_choices_settled(
     return settled
 
 
-def _column(index: int, header: str, meaning: Meaning) -> Column:
+def _column(index: int, header: str, *, meaning: Meaning) -> Column:
     return Column(
         index=index,
         header=header,

@@ -4,15 +4,16 @@ For each field the first source that knows it wins:
 
 1. a row of a metadata table, by ``object_key``;
 2. by ``Image``, relative to the table's place (``E1/S1/a.png``);
-3. by the file's name: ``Image`` is a tail of the scan's path (``a.png``, ``S1/a.png``; the longest
-   counts), or the scan's path ends the only ``Image`` that does so (tables written elsewhere);
+3. by the file's name: ``Image`` is a tail of the scan's path (``a.png``, ``S1/a.png``); else the
+   scan's path is a tail of one ``Image`` only (tables written elsewhere);
 4. by sample: a row that names a sample and no scan speaks for all its scans;
 5. user metadata or tags of the stored object;
 6. the path: ``scans/<reservoir>/<sample>/…``, or ``<reservoir>/<sample>/…`` in a library.
 
 In 2 and 3 the extension may be left out, and the name of a volume stands for its slices
-``<volume>_slice<n>…``. A table speaks for the scans of its folder and those below. Rows that reach
-a scan on the same step must agree, else it is an error that shows both.
+``<volume>_slice<n>…``; in each table the most exact name counts. A table speaks for the scans of
+its folder and those below. Rows that reach a scan on the same step must agree, else it is an error
+that shows both.
 
 A sample's name counts within its reservoir: a row for S1 of E1 says nothing of S1 of E3. Only
 RockIR's ``Created_label`` names a folder, in whatever reservoir; such rows speak for their sample
@@ -21,6 +22,7 @@ even where they name an image, for scans that no row names.
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,7 @@ from encoder.metadata_places import (
     composed,
     names_of_folders,
     stem_of,
+    tails_of,
     volume_of,
 )
 from encoder.metadata_problems import MetadataError, MetadataProblem, shown
@@ -43,7 +46,7 @@ from encoder.metadata_tables import MetadataTable, TableRow, read_table
 from encoder.metadata_user import read_user_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from encoder.metadata import ScanMetadata
     from encoder.metadata_user import UserValue
@@ -67,9 +70,9 @@ class MetadataIndex:
         self._places: dict[str, RowsOfPlace] = {}
         self._used: set[int] = set()
         for table, place in self.tables:
-            rows = self._places.setdefault(place, RowsOfPlace())
+            self._places.setdefault(place, RowsOfPlace())
             for row in table.rows:
-                self._add(Hit(table, row), place, rows)
+                self._add(Hit(table, row), place)
 
     @classmethod
     def read(cls, paths: Iterable[Path], *, root: Path) -> MetadataIndex:
@@ -117,8 +120,8 @@ class MetadataIndex:
         user = read_user_metadata(user_metadata, source=scan.asked)
         draft = MetadataDraft(scan)
         draft.take_rows(self._hits_by_key(scan), match="object_key")
-        draft.take_rows(self._hits_by_path(scan), match="Image")
-        draft.take_rows(self._hits_by_name(scan), match="file name")
+        draft.take_rows(exact := self._hits_by_path(scan), match="Image")
+        draft.take_rows(self._hits_by_name(scan, exact), match="file name")
         draft.take_rows(self._hits_by_sample(draft, user), match="sample")
         self._used.update(id(hit.row) for hit in draft.hits)
         draft.take_user_metadata(user)
@@ -147,8 +150,8 @@ class MetadataIndex:
         """Oddities of the tables that are worth telling."""
         return tuple(note for table, _ in self.tables for note in table.notes)
 
-    def _add(self, hit: Hit, place: str, rows: RowsOfPlace) -> None:
-        row = hit.row
+    def _add(self, hit: Hit, place: str) -> None:
+        row, rows = hit.row, self._places[place]
         if row.object_key is not None:
             self._by_key.setdefault(row.object_key, []).append(hit)
         if row.image is not None:
@@ -167,33 +170,38 @@ class MetadataIndex:
 
     def _hits_by_path(self, scan: ScanPlace) -> list[Hit]:
         """Rows by exact path; a stored key may also be written as it is, escapes and all."""
-        for text in dict.fromkeys((scan.text, composed(scan.asked))):
-            for spelling in _spellings(text):
-                if hits := self._by_path.get(spelling):
-                    return hits
-        return []
+        return _first_of_each_table(
+            self._by_path.get(spelling, [])
+            for text in dict.fromkeys((scan.text, composed(scan.asked)))
+            for spelling in _spellings(text)
+        )
 
-    def _hits_by_name(self, scan: ScanPlace) -> list[Hit]:
-        for spelling in _spellings(scan.text):
-            if hits := self._below_places(scan, spelling, RowsOfPlace.named):
-                return hits
-        volume = volume_of(stem_of(scan.text))
-        if volume and (hits := self._below_places(scan, volume, RowsOfPlace.of_volume)):
-            return hits
-        for spelling in _spellings(scan.text):
-            if hits := self._below_places(scan, spelling, RowsOfPlace.ending_with):
-                return hits
-        return []
-
-    def _below_places(
-        self, scan: ScanPlace, text: str, find: Callable[[RowsOfPlace, str], list[Hit]]
-    ) -> list[Hit]:
-        return [
-            hit
-            for place in scan.places()
-            if (rows := self._places.get(place)) and (inside := below(text, place))
-            for hit in find(rows, inside)
+    def _hits_by_name(self, scan: ScanPlace, exact: Sequence[Hit]) -> list[Hit]:
+        """Rows by the file's name, of tables that have none for its path."""
+        rows = [(place, self._places[place]) for place in scan.places() if place in self._places]
+        spellings = [
+            (rows_there, inside)
+            for spelling in _spellings(scan.text)
+            for place, rows_there in rows
+            if (inside := below(spelling, place))
         ]
+        volume = volume_of(stem_of(scan.text))
+        named = (
+            rows_there.by_image.get(tail, [])
+            for rows_there, inside in spellings
+            for tail in tails_of(inside)
+        )
+        of_volume = (
+            rows_there.of_volume(inside)
+            for place, rows_there in rows
+            if volume and (inside := below(volume, place))
+        )
+        hits = _first_of_each_table(chain([list(exact)], named, of_volume))[len(exact) :]
+        if hits or exact:
+            return hits
+        return _first_of_each_table(
+            rows_there.ending_with(inside) for rows_there, inside in spellings
+        )
 
     def _hits_by_sample(self, draft: MetadataDraft, user: Mapping[str, UserValue]) -> list[Hit]:
         """Rows for the scan's sample; the draft learns which reading of its path they confirm."""
@@ -216,6 +224,17 @@ class MetadataIndex:
                     draft.path_names = draft.path_names if told.sample else names
                     break
         return found
+
+
+def _first_of_each_table(groups: Iterable[list[Hit]]) -> list[Hit]:
+    """Of groups of rows, likeliest first, those of the first group that a table is in."""
+    found: list[Hit] = []
+    seen: set[int] = set()
+    for group in groups:
+        new = [hit for hit in group if id(hit.table) not in seen]
+        seen.update(id(hit.table) for hit in new)
+        found += new
+    return found
 
 
 def _spellings(text: str) -> Iterator[str]:

@@ -106,13 +106,6 @@ class RowsOfPlace:
     by_sample: dict[str, list[Hit]] = field(default_factory=dict)
     by_sample_folder: dict[str, list[Hit]] = field(default_factory=dict)
 
-    def named(self, text: str) -> list[Hit]:
-        """Rows whose ``Image`` is the longest tail of a path below the folder."""
-        for tail in tails_of(text):
-            if hits := self.by_image.get(tail):
-                return hits
-        return []
-
     def ending_with(self, text: str) -> list[Hit]:
         """Rows of the only ``Image`` that ends with a path: a table written elsewhere."""
         image = self._image_by_tail.get(text)

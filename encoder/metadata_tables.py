@@ -126,11 +126,11 @@ def read_table(path: Path, *, name: str | None = None) -> MetadataTable:
     if not any(column.field in _NAMING for column in columns):
         raise MetadataError([_no_naming_column(grid, source)])
     reader = ColumnReader(source=source, decimal_comma=grid.decimal_comma)
-    rows = _read_rows(grid, columns, reader)
-    problems = [*reader.problems, *_row_problems(rows, grid, source)]
+    rows = _read_rows(grid, columns, reader=reader)
+    problems = [*reader.problems, *_row_problems(rows, grid, source=source)]
     if problems:
         raise MetadataError(sorted(problems, key=lambda problem: problem.row or 0))
-    notes = (*grid.notes, *_notes(columns, rows, grid, source=source))
+    notes = (*grid.notes, *_notes(columns, rows, grid=grid, source=source))
     return MetadataTable(name=source, columns=columns, rows=rows, notes=notes)
 
 
@@ -156,7 +156,9 @@ def _no_naming_column(grid: Grid, source: str) -> MetadataProblem:
     )
 
 
-def _read_rows(grid: Grid, columns: Sequence[Column], reader: ColumnReader) -> tuple[TableRow, ...]:
+def _read_rows(
+    grid: Grid, columns: Sequence[Column], *, reader: ColumnReader
+) -> tuple[TableRow, ...]:
     """Read column by column (a free column's type is the whole column's), then turn to rows."""
     numbers = [number for number, _ in grid.rows]
     by_row: list[dict[str, Scalar]] = [{} for _ in numbers]
@@ -180,7 +182,9 @@ def _row(number: int, values: dict[str, Scalar]) -> TableRow:
     )
 
 
-def _row_problems(rows: Iterable[TableRow], grid: Grid, source: str) -> Iterable[MetadataProblem]:
+def _row_problems(
+    rows: Iterable[TableRow], grid: Grid, *, source: str
+) -> Iterable[MetadataProblem]:
     width = len(grid.header)
     for row, (number, cells) in zip(rows, grid.rows, strict=True):
         if not row.names_scan and Field.SAMPLE not in row.values:
@@ -191,7 +195,7 @@ def _row_problems(rows: Iterable[TableRow], grid: Grid, source: str) -> Iterable
                 expected="one of them",
                 remedy="say which scan or sample the row is about, or remove it",
             )
-        if not all(map(is_missing, cells[width:])):
+        if len(cells) > width:
             yield MetadataProblem(
                 source=source,
                 row=number,
@@ -202,7 +206,7 @@ def _row_problems(rows: Iterable[TableRow], grid: Grid, source: str) -> Iterable
 
 
 def _notes(
-    columns: Sequence[Column], rows: Sequence[TableRow], grid: Grid, *, source: str
+    columns: Sequence[Column], rows: Sequence[TableRow], *, grid: Grid, source: str
 ) -> Iterable[str]:
     nameless = [i for i, header in enumerate(grid.header) if not header.strip()]
     if any(not is_missing(row[i]) for _, row in grid.rows for i in nameless if i < len(row)):
