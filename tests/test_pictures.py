@@ -251,6 +251,22 @@ def test_a_truncated_picture_is_never_painted_grey(
     assert error.remedy == "copy it again from its origin"
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_goes_on_in_zeros_is_refused(tmp_path: Path, *, progressive: bool) -> None:
+    """A broken download into reserved space; its missing part would decode to grey."""
+    thumbnail = encoded(texture(8, 8, 3), "JPEG")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0" + thumbnail
+    data = encoded(texture(64, 64, 3), "JPEG", progressive=progressive, exif=exif)
+    half = len(data) * 2 // 3
+    error = refused(written(tmp_path, data[:half] + bytes(len(data) - half), "JPEG"))
+    assert error.fault is ScanFault.TRUNCATED
+
+
+def test_a_jpeg_may_be_followed_by_anything(tmp_path: Path) -> None:
+    data = encoded(texture(16, 16), "JPEG")
+    assert read(written(tmp_path, data + b"camera's own", "JPEG"))[0].width == 16
+
+
 def test_a_sixteen_bit_png_without_its_end_is_refused(tmp_path: Path) -> None:
     data = imagecodecs.png_encode(texture(64, 64, 3, dtype=np.uint16))
     assert refused(written(tmp_path, data[:-12], "PNG")).fault is ScanFault.TRUNCATED

@@ -43,6 +43,8 @@ _PLUGINS: dict[str, type[ImageFile]] = {
 _BMP_HEADER_BYTES = {12, 40, 52, 56, 64, 108, 124}
 _WEBP_KINDS = {b"VP8 ", b"VP8L", b"VP8X"}
 _HEAD_BYTES = 32
+_READ_BYTES = 1 << 20
+_JPEG_END = b"\xff\xd9"
 
 
 class _Header(NamedTuple):
@@ -89,8 +91,9 @@ def open_planes(path: Path, options: ReadOptions) -> PicturePlanes:
             _grid(source, header, size=header.size, max_pixels=options.max_pixels)
         file.seek(0)
         with telling_damage(source, f"{header.format_name} image"):
-            image = _parse(file, header, source=source)
-            stack.enter_context(image)
+            image = stack.enter_context(_parse(file, header, source=source))
+            if header.format_name == "JPEG" and not _has_jpeg_end(file):
+                raise truncated(source, "its JPEG data have no end")
             orientation = _orientation_of(image)
             mode = header.deep_mode or _plain_mode(image)
         width, height = image.size[::-1] if is_sideways(orientation) else image.size
@@ -238,6 +241,20 @@ def _parse(file: IO[bytes], header: _Header, *, source: str) -> ImageFile:
         if not file.read(1):
             raise truncated(source, f"its {header.format_name} header ends too early") from error
         raise
+
+
+def _has_jpeg_end(file: IO[bytes]) -> bool:
+    """Look for the end marker behind the header, where the parser stopped.
+
+    A download that was broken off may leave zeros in place of the rest, which decode to grey.
+    Within compressed data no 0xFF is followed by 0xD9 (ITU T.81, B.1.1.5).
+    """
+    before = b""
+    while data := file.read(_READ_BYTES):
+        if _JPEG_END in before + data:
+            return True
+        before = data[-1:]
+    return False
 
 
 def _grid(
