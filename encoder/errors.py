@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 
 
 class LithoscopeError(Exception):
@@ -52,7 +53,8 @@ class ScanError(LithoscopeError):
         self.remedy = remedy
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_scan_error, (self.source, self.fault, self.problem, self.remedy)
+        rebuild = partial(ScanError, problem=self.problem, remedy=self.remedy)
+        return rebuild, (self.source, self.fault)
 
     @property
     def reason(self) -> str:
@@ -61,7 +63,3 @@ class ScanError(LithoscopeError):
 
     def __str__(self) -> str:
         return " ".join(f"{self.source}: {self.reason}".split())
-
-
-def _rebuild_scan_error(source: str, fault: ScanFault, problem: str, remedy: str) -> ScanError:
-    return ScanError(source, fault, problem=problem, remedy=remedy)

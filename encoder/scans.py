@@ -147,12 +147,16 @@ def _read_head(path: Path) -> bytes:
 
 
 def _reader_of(path: Path, head: bytes, *, options: ReadOptions) -> _Reader:
-    if options.raw is not None:
+    """Pick the reader; a layout that was given for a folder leaves its other scans alone."""
+    told = options.raw is not None
+    if told and _suffix(path) in _HEADERLESS_SUFFIXES:
         return _reader("raw")
     for name in _READERS:
         reader = _reader(name)
         if reader.matches(head, path):
             return reader
+    if told:
+        return _reader("raw")
     raise refuse_unknown(path.name, head)
 
 

@@ -263,7 +263,7 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     ("sizes", "expected", "notes"),
     [
         ([4.0, 2.25, 2.25], 2.25, ()),
-        ([4.0, 2.0, 3.0], None, ("pixel size ignored: pixels are not square: 3 x 2 um",)),
+        ([4.0, 2.0, 3.0], 3.0, ("pixels are not square: 3 x 2 um, width taken",)),
         ([4.0], None, ()),
     ],
 )

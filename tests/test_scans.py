@@ -270,3 +270,15 @@ def test_a_raw_file_that_a_header_names_is_part_of_that_scan(tmp_path: Path) -> 
         (tmp_path / name).write_bytes(VOLUME.tobytes())
     found = {path.name for path in tmp_path.iterdir() if is_scan_name(path)}
     assert found == {"rock.mhd", "other.mhd", "alone.raw"}
+
+
+def test_a_layout_given_for_a_folder_leaves_its_pictures_alone(tmp_path: Path) -> None:
+    options = ReadOptions(raw=RawLayout(shape=(2, 4, 4), dtype="<u2"))
+    Image.new("L", (4, 4), 7).save(tmp_path / "plane.png")
+    (tmp_path / "scan.raw").write_bytes(bytes(range(64)))
+    (tmp_path / "scan.dat").write_bytes(bytes(range(64)))
+    formats = []
+    for name in ("plane.png", "scan.raw", "scan.dat"):
+        with closing(open_scan(tmp_path / name, options)) as scan:
+            formats.append(scan.info.format)
+    assert formats == ["PNG", "raw", "raw"]

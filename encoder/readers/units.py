@@ -51,7 +51,8 @@ def micrometres_per(unit: str) -> float | None:
 def pixel_size(across: float, down: float, *, unit: str | None) -> PixelSize:
     """Turn a header's spacing within the plane into a pixel size.
 
-    Rounded to six digits: headers carry it in 32-bit floats and in millimetres.
+    Rounded to six digits: headers carry it in 32-bit floats and in millimetres. Of pixels that
+    are not square the width is taken, with a note, as scale bars lie along it.
 
     Args:
         across: Spacing of columns, in ``unit``.
@@ -66,9 +67,13 @@ def pixel_size(across: float, down: float, *, unit: str | None) -> PixelSize:
     if factor is None:
         return PixelSize(None, (f"pixel size ignored: unit '{unit}' is not known",))
     if not math.isclose(across, down, rel_tol=_SQUARE_WITHIN):
-        told = f"pixels are not square: {across * factor:g} x {down * factor:g} um"
-        return PixelSize(None, (f"pixel size ignored: {told}",))
-    return PixelSize(float(f"{across * factor:.6g}"))
+        note = f"pixels are not square: {across * factor:g} x {down * factor:g} um, width taken"
+        return PixelSize(_rounded(across * factor), (note,))
+    return PixelSize(_rounded(across * factor))
+
+
+def _rounded(size_um: float) -> float:
+    return float(f"{size_um:.6g}")
 
 
 def default_pixel_size(across: float, down: float, *, field: str) -> PixelSize:
