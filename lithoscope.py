@@ -1,1 +1,70 @@
-"""Front door."""
+"""The front door: one command that mounts what each floor offers.
+
+The mounted modules import what is heavy inside their commands, so that
+``lithoscope --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from encoder.cli import app as encoder_app
+from encoder.errors import LithoscopeError
+from trainer.cli import library_app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+app = typer.Typer(
+    name="lithoscope",
+    help="A search engine for rock images: find the analogs of a rock sample.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(encoder_app)
+app.add_typer(library_app, name="library")
+
+
+def find_weights(backbone: str, init: str) -> Path | None:
+    """Answer the core's question for pretrained weights: it may not look for them itself."""
+    from infra.weights import find_weights as find  # noqa: PLC0415  torch, needed by few commands
+
+    return find(backbone, init)
+
+
+def print_version(wanted: bool) -> None:  # noqa: FBT001  the callback of a flag
+    """Print the version and end, if asked to."""
+    if wanted:
+        typer.echo(version("lithoscope"))
+        raise typer.Exit
+
+
+@app.callback()
+def prepare(
+    context: typer.Context,
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=print_version, help="Show the version."),
+    ] = False,
+) -> None:
+    """A search engine for rock images: find the analogs of a rock sample."""
+    del show_version
+    context.obj = find_weights
+
+
+def main() -> None:
+    """Run the command line; an error that its user can mend is one line, not a traceback."""
+    try:
+        app()
+    except LithoscopeError as error:
+        typer.echo(f"lithoscope: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What ``inspect`` and ``encode`` share: from paths to decoded scans with their metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from encoder.decoding import DecodeLimits, DecoderPool
+from encoder.metadata_index import MetadataIndex
+from encoder.metadata_problems import MetadataError
+from encoder.metadata_tables import find_tables_below
+from encoder.planes import ReadOptions
+from encoder.readers.raw_layout import parse_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from encoder.collect import ScanFile
+    from encoder.metadata import ScanMetadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingRequest:
+    """What a command was asked to read, and within which limits.
+
+    Attributes:
+        paths: Files and folders.
+        raw: Layout of headerless volumes as the user wrote it, or None.
+        dataset: Dataset inside HDF5 files, or None.
+        max_pixels: Largest plane, in pixels.
+        memory_mib: Memory that decoding one file may take.
+        timeout_s: Seconds that decoding one file may take.
+        jobs: Decoding processes; None for one per CPU.
+    """
+
+    paths: tuple[Path, ...]
+    raw: str | None
+    dataset: str | None
+    max_pixels: int
+    memory_mib: int
+    timeout_s: float
+    jobs: int | None
+
+    def read_options(self) -> ReadOptions:
+        """Return what readers are told.
+
+        Raises:
+            LithoscopeError: The layout can't be understood.
+        """
+        layout = None if self.raw is None else parse_layout(self.raw)
+        return ReadOptions(raw=layout, dataset=self.dataset, max_pixels=self.max_pixels)
+
+    def pool(self) -> DecoderPool:
+        """Open the decoding processes."""
+        limits = DecodeLimits(memory_bytes=self.memory_mib << 20, seconds=self.timeout_s)
+        return DecoderPool(self.jobs, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Libraries:
+    """The metadata tables of the libraries that files belong to.
+
+    Attributes:
+        indexes: Index of each library, by its folder; an empty one where its tables are wrong.
+        problems: What is wrong with the tables, one line each.
+    """
+
+    indexes: dict[Path, MetadataIndex] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, files: Iterable[ScanFile]) -> Libraries:
+        """Read the tables of every library that some file belongs to."""
+        libraries = cls()
+        for root in dict.fromkeys(file.root for file in files):
+            try:
+                index = MetadataIndex.read(find_tables_below(root), root=root)
+            except MetadataError as error:
+                index = MetadataIndex()
+                libraries.problems.extend(f"{root}/{problem}" for problem in error.problems)
+            libraries.indexes[root] = index
+        return libraries
+
+    def resolve(self, file: ScanFile) -> ScanMetadata:
+        """Gather what is known of a scan.
+
+        Raises:
+            MetadataError: Its sources contradict each other.
+        """
+        inside = file.path.absolute().relative_to(file.root)
+        return self.indexes[file.root].resolve(inside)
