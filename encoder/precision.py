@@ -1,0 +1,61 @@
+"""Which precision encodes fastest here: bf16 where the machine gains by it, else float32."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+GAIN_WORTH_HAVING = 1.3
+"""Least ratio of speeds at which bf16's rounding is worth it."""
+
+logger = logging.getLogger(__name__)
+
+
+def working_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Decide what convolutions compute in.
+
+    Args:
+        precision: ``bf16`` or ``fp32`` force it; ``auto`` measures it on CPUs (once per process,
+            about 0.1 s) and takes bf16 on GPUs that have it.
+        device: Where the network runs.
+    """
+    if precision == "auto":
+        if device.type == "cuda":
+            gains = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            gains = device.type == "cpu" and bf16_gain() >= GAIN_WORTH_HAVING
+        return torch.bfloat16 if gains else torch.float32
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+@functools.cache
+def bf16_gain() -> float:
+    """Measure how many times faster bf16 is than float32, on a convolution as ResNets have them.
+
+    Only CPUs with matrix units for bf16 (AMX) gain; others may take several times longer.
+    """
+    gain = _seconds(torch.float32) / _seconds(torch.bfloat16)
+    logger.debug("bf16 is %.1f times as fast as float32 on this CPU", gain)
+    return gain
+
+
+@torch.inference_mode()
+def _seconds(dtype: torch.dtype) -> float:
+    """Time the second stage's convolution: the best of five runs, as others may use the CPU too."""
+    convolution = nn.Conv2d(128, 128, kernel_size=3, padding=1)
+    convolution = convolution.to(dtype).to(memory_format=torch.channels_last)
+    maps = torch.zeros(4, 128, 28, 28, dtype=dtype).to(memory_format=torch.channels_last)
+    convolution(maps)  # the first run compiles the kernel
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        convolution(maps)
+        best = min(best, time.perf_counter() - start)
+    return best
