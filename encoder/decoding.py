@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -36,6 +37,10 @@ __all__ = [
     "DecoderPool",
     "decode_scan",
 ]
+
+
+MAX_PROBLEM = 300
+"""Signs of an error's problem that are kept: some quote what a file says of itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,9 +78,21 @@ def decode_scan(path: Path, options: DecodeOptions) -> DecodedScan:
     Raises:
         ScanError: The scan can't be used.
     """
-    with closing(open_scan(path, options.read)) as source:
-        window, slices = cut_slices(source, options, name=path.name)
-        return DecodedScan(path=path, info=source.info, window=window, slices=slices)
+    try:
+        with closing(open_scan(path, options.read)) as source:
+            window, slices = cut_slices(source, options, name=path.name)
+            return DecodedScan(path=path, info=source.info, window=window, slices=slices)
+    except ScanError as error:
+        raise _fit_to_print(error) from error
+
+
+def _fit_to_print(error: ScanError) -> ScanError:
+    """Tame what an error quotes: a file's own words must not reach a terminal or a page raw."""
+    source, problem = (
+        "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+        for text in (error.source, textwrap.shorten(error.problem, MAX_PROBLEM, placeholder="…"))
+    )
+    return ScanError(source, error.fault, problem=problem, remedy=error.remedy)
 
 
 class DecoderPool:

@@ -113,6 +113,18 @@ def test_refusals_arrive_typed(
     assert "\n" not in str(caught.value)
 
 
+def test_what_a_file_says_of_itself_is_tamed(pool: DecoderPool, tmp_path: Path) -> None:
+    path = tmp_path / "rock.nrrd"
+    escape = b"\x1b[2J" + b"x" * 5000
+    path.write_bytes(
+        b"NRRD0004\ntype: uint8\ndimension: 2\nsizes: 9 9\nencoding: " + escape + b"\n\n"
+    )
+    with pytest.raises(ScanError, match=r"rock\.nrrd: ") as caught:
+        pool.decode(path, FOR_ENCODING)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
 def test_too_little_memory_is_told(tmp_path: Path) -> None:
     np.save(tmp_path / "large.npy", texture(4000, 10_000).astype(np.float64))
     with DecoderPool(1, DecodeLimits(memory_bytes=200 << 20)) as pool:
