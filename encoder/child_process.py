@@ -75,7 +75,7 @@ class ChildProcess:
         calls: Jobs that it was given.
     """
 
-    def __init__(self, folder: Path, limits: DecodeLimits, preload: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, limits: DecodeLimits, *, preload: tuple[str, ...]) -> None:
         """Start the process.
 
         Args:

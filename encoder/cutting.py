@@ -83,7 +83,7 @@ def cut_slices(
     planes = _Planes(source, name)
     window = planes.window(sorted({place.plane or 0 for place in places}), options.window)
     slices = tuple(
-        _cut(planes, place, window, options)
+        _cut(planes, place, window=window, options=options)
         for place in places
         if options.indices is None or place.index in options.indices
     )
@@ -105,7 +105,7 @@ class _Planes:
     def window(self, indices: Sequence[int], rule: WindowRule) -> Window:
         """Measure the joint window of some planes."""
         n_values = len(indices) * math.prod(self._shape)
-        meter = WindowMeter(self._name, rule, n_values, width=self._shape[1])
+        meter = WindowMeter(self._name, rule, n_values=n_values, width=self._shape[1])
         for index in indices:
             meter.add(self.read(index))
         return meter.window()
@@ -133,7 +133,7 @@ class _Planes:
         return plane
 
 
-def _cut(planes: _Planes, place: SlicePlace, window: Window, options: DecodeOptions) -> Slice:
+def _cut(planes: _Planes, place: SlicePlace, *, window: Window, options: DecodeOptions) -> Slice:
     """Cut one slice in the scan's window."""
     plane = planes.read(place.plane or 0)
     if place.tile is not None:

@@ -44,7 +44,7 @@ def in_order(
     Yields:
         Each item with its finished future.
     """
-    ahead = _Ahead(submit, n_running, nbytes)
+    ahead = _Ahead(submit, n_running=n_running, nbytes=nbytes)
     remaining = iter(items)
     try:
         while True:
@@ -70,6 +70,7 @@ class _Ahead(Generic[Item, Result]):
     def __init__(
         self,
         submit: Callable[[Item], Future[Result]],
+        *,
         n_running: int,
         nbytes: Callable[[Result], int],
     ) -> None:

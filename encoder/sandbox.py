@@ -167,7 +167,7 @@ class Sandbox:
         with self._lock:
             if self._closed:
                 raise LithoscopeError(_CLOSED)
-            child = ChildProcess(self._scratch.subfolder(), self._limits, self._preload)
+            child = ChildProcess(self._scratch.subfolder(), self._limits, preload=self._preload)
             self._children.add(child)
         try:
             child.wait_until_ready()

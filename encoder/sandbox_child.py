@@ -84,13 +84,13 @@ def main(
     with contextlib.suppress(EOFError, OSError):
         while True:
             job = inbox.recv_bytes()
-            jobs.submit(_run, job, Path(scratch), worn_at).add_done_callback(
+            jobs.submit(_run, job, Path(scratch), worn_at=worn_at).add_done_callback(
                 partial(_answer, outbox)
             )
     os._exit(0)
 
 
-def _run(job: bytes, scratch: Path, worn_at: int) -> bytes:
+def _run(job: bytes, scratch: Path, *, worn_at: int) -> bytes:
     """Run a job and pickle its answer, which may take much memory too."""
     try:
         function, arguments = pickle.loads(job)  # noqa: S301  it comes from the parent

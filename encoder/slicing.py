@@ -117,7 +117,7 @@ class Slicing:
                 for index, plane in enumerate(self.plane_numbers(info.n_planes))
             )
         if min(info.height, info.width) >= self.tile_min_side:
-            boxes = tile_boxes(info.height, info.width, self.tiles)
+            boxes = tile_boxes(info.height, info.width, tiles=self.tiles)
             return tuple(SlicePlace(index=index, tile=box) for index, box in enumerate(boxes))
         return (SlicePlace(index=0),)
 
@@ -136,7 +136,7 @@ class Slicing:
         return tuple(first + (2 * part + 1) * inner // (2 * count) for part in range(count))
 
 
-def tile_boxes(height: int, width: int, tiles: int) -> tuple[TileBox, ...]:
+def tile_boxes(height: int, width: int, *, tiles: int) -> tuple[TileBox, ...]:
     """Cut an image into a grid of tiles that covers it without gaps or overlaps.
 
     Of all grids of exactly ``tiles`` tiles, the one with the squarest tiles is taken: 60 tiles of
@@ -151,7 +151,7 @@ def tile_boxes(height: int, width: int, tiles: int) -> tuple[TileBox, ...]:
     Returns:
         The boxes, row by row from the top left; sides of tiles differ by one pixel at most.
     """
-    rows, columns = _grid(height, width, tiles)
+    rows, columns = _grid(height, width, tiles=tiles)
     ys = [row * height // rows for row in range(rows + 1)]
     xs = [column * width // columns for column in range(columns + 1)]
     return tuple(
@@ -161,7 +161,7 @@ def tile_boxes(height: int, width: int, tiles: int) -> tuple[TileBox, ...]:
     )
 
 
-def _grid(height: int, width: int, tiles: int) -> tuple[int, int]:
+def _grid(height: int, width: int, *, tiles: int) -> tuple[int, int]:
     """Rows and columns of the grid."""
 
     def elongation(grid: tuple[int, int]) -> float:
@@ -172,7 +172,7 @@ def _grid(height: int, width: int, tiles: int) -> tuple[int, int]:
     squarest = [
         min(grids, key=elongation)
         for count in range(tiles, 0, -1)
-        if (grids := _grids(height, width, count))
+        if (grids := _grids(height, width, count=count))
     ]
     for grid in squarest:
         if elongation(grid) <= MAX_ELONGATION:
@@ -180,7 +180,7 @@ def _grid(height: int, width: int, tiles: int) -> tuple[int, int]:
     return min(squarest, key=elongation)
 
 
-def _grids(height: int, width: int, count: int) -> list[tuple[int, int]]:
+def _grids(height: int, width: int, *, count: int) -> list[tuple[int, int]]:
     """Rows and columns of every grid of so many tiles whose tiles have a pixel at least."""
     return [
         (rows, count // rows)

@@ -74,7 +74,7 @@ class Window:
 class WindowMeter:
     """Measures the window of a scan from its planes, which are shown to it one by one."""
 
-    def __init__(self, source: str, rule: WindowRule, n_values: int, *, width: int) -> None:
+    def __init__(self, source: str, rule: WindowRule, *, n_values: int, width: int) -> None:
         """Start measuring.
 
         Args:
@@ -176,12 +176,14 @@ def quantiles(samples: NDArray[Any], *fractions: float) -> tuple[float, ...]:
     ranks = sorted({rank for place in places for rank in (math.floor(place), math.ceil(place))})
     values = dict(zip(ranks, _order_statistics(samples, ranks), strict=True))
     return tuple(
-        _between(values[math.floor(place)], values[math.ceil(place)], place - math.floor(place))
+        _between(
+            values[math.floor(place)], values[math.ceil(place)], weight=place - math.floor(place)
+        )
         for place in places
     )
 
 
-def _between(below: float, above: float, weight: float) -> float:
+def _between(below: float, above: float, *, weight: float) -> float:
     if below == above:
         return below  # the weighted sum of a tie can be one rounding error off
     return below * (1.0 - weight) + above * weight

@@ -82,7 +82,7 @@ def test_small_image_is_one_slice(height: int, width: int) -> None:
 )
 def test_tiles_cover_every_pixel_once(tiles: int, height: int, width: int) -> None:
     covered = np.zeros((height, width), np.uint8)
-    boxes = tile_boxes(height, width, tiles)
+    boxes = tile_boxes(height, width, tiles=tiles)
     for box in boxes:
         covered[box.y : box.y + box.height, box.x : box.x + box.width] += 1
     assert covered.min() == covered.max() == 1
@@ -96,20 +96,20 @@ def test_sixty_tiles_are_nearly_square() -> None:
     for aspect in np.geomspace(1 / 25, 25, 200):
         height = 1024 if aspect > 1 else round(1024 / aspect)
         width = round(1024 * aspect) if aspect > 1 else 1024
-        boxes = tile_boxes(height, width, 60)
+        boxes = tile_boxes(height, width, tiles=60)
         assert len(boxes) == 60
         elongation = boxes[0].width / boxes[0].height
         assert max(elongation, 1 / elongation) < 5 / 3 * 1.05
 
 
 def test_a_prime_number_of_tiles_is_lowered_instead_of_cutting_strips() -> None:
-    boxes = tile_boxes(2048, 2048, 59)
+    boxes = tile_boxes(2048, 2048, tiles=59)
     assert 50 <= len(boxes) < 59
     assert max(boxes[0].width, boxes[0].height) <= 2 * min(boxes[0].width, boxes[0].height)
 
 
 def test_tiles_go_row_by_row() -> None:
-    boxes = tile_boxes(600, 1000, 60)
+    boxes = tile_boxes(600, 1000, tiles=60)
     assert [(box.y, box.x) for box in boxes] == sorted((box.y, box.x) for box in boxes)
 
 

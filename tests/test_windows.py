@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def measure(*planes: NDArray[Any], rule: WindowRule = "percentile") -> Window:
     n_values = sum(plane.size for plane in planes)
-    meter = WindowMeter("rock.tif", rule, n_values, width=planes[0].shape[1])
+    meter = WindowMeter("rock.tif", rule, n_values=n_values, width=planes[0].shape[1])
     for plane in planes:
         meter.add(plane)
     return meter.window()
