@@ -68,8 +68,8 @@ def inspect(  # noqa: PLR0913  a command's options
     jobs: Jobs = None,
 ) -> None:
     """Tell what each scan is: format, shape, window, slices, metadata and its sources, problems."""
-    from encoder.cli_inspect import InspectRequest, run_inspect  # noqa: PLC0415  heavy
-    from encoder.cli_reading import ReadingRequest  # noqa: PLC0415  heavy
+    from encoder.commands.inspect import InspectRequest, run_inspect  # noqa: PLC0415  heavy
+    from encoder.commands.reading import ReadingRequest  # noqa: PLC0415  heavy
 
     reading = ReadingRequest(
         paths=tuple(paths),
@@ -107,8 +107,8 @@ def encode(  # noqa: PLR0913  a command's options
     jobs: Jobs = None,
 ) -> None:
     """Turn every slice of the scans into a vector; a bad file is reported, and the rest goes on."""
-    from encoder.cli_encode import EncodeRequest, run_encode  # noqa: PLC0415  heavy
-    from encoder.cli_reading import ReadingRequest  # noqa: PLC0415  heavy
+    from encoder.commands.encode import EncodeRequest, run_encode  # noqa: PLC0415  heavy
+    from encoder.commands.reading import ReadingRequest  # noqa: PLC0415  heavy
 
     reading = ReadingRequest(
         paths=tuple(paths),

@@ -8,17 +8,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from encoder.child_process import (
+from encoder.cutting import DecodeOptions, cut_slices
+from encoder.errors import ScanError, ScanFault
+from encoder.look_ahead import in_order
+from encoder.sandbox.pool import Sandbox
+from encoder.sandbox.process import (
     ChildCrashed,
     ChildFailure,
     ChildOutOfMemory,
     ChildTimedOut,
     DecodeLimits,
 )
-from encoder.cutting import DecodeOptions, cut_slices
-from encoder.errors import ScanError, ScanFault
-from encoder.look_ahead import in_order
-from encoder.sandbox import Sandbox
 from encoder.scans import open_scan
 
 if TYPE_CHECKING:

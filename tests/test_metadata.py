@@ -8,9 +8,9 @@ import pickle
 
 import pytest
 
-from encoder.metadata import Modality, Properties, Provenance, ScanMetadata, SourceKind
-from encoder.metadata_problems import SHOWN_PROBLEMS, MetadataError, MetadataProblem
-from encoder.metadata_user import read_user_metadata
+from encoder.metadata.problems import SHOWN_PROBLEMS, MetadataError, MetadataProblem
+from encoder.metadata.records import Modality, Properties, Provenance, ScanMetadata, SourceKind
+from encoder.metadata.user import read_user_metadata
 
 
 @pytest.mark.parametrize("porosity", [0, 0.0, 0.2, 1, 1.0])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from encoder.metadata import ScanMetadata, SourceKind
-from encoder.metadata_index import MetadataIndex
-from encoder.metadata_problems import MetadataError
-from encoder.metadata_tables import find_tables_below, read_table
+from encoder.metadata.index import MetadataIndex
+from encoder.metadata.problems import MetadataError
+from encoder.metadata.records import ScanMetadata, SourceKind
+from encoder.metadata.tables import find_tables_below, read_table
 from encoder.object_keys import ObjectKey, key_of_file
 
 if TYPE_CHECKING:

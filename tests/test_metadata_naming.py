@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from encoder.metadata_index import MetadataIndex
-from encoder.metadata_tables import find_tables_below, read_table
+from encoder.metadata.index import MetadataIndex
+from encoder.metadata.tables import find_tables_below, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from encoder.metadata import ScanMetadata
+    from encoder.metadata.records import ScanMetadata
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import openpyxl  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 
-from encoder.metadata_problems import MetadataError
-from encoder.metadata_tables import read_table
+from encoder.metadata.problems import MetadataError
+from encoder.metadata.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

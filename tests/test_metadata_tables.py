@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from encoder.metadata_grids import MAX_TABLE_BYTES
-from encoder.metadata_problems import MetadataError, MetadataProblem
-from encoder.metadata_tables import find_tables, find_tables_below, read_table
+from encoder.metadata.grids import MAX_TABLE_BYTES
+from encoder.metadata.problems import MetadataError, MetadataProblem
+from encoder.metadata.tables import find_tables, find_tables_below, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path

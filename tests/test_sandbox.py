@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from encoder.child_process import (
+from encoder.errors import LithoscopeError, ScanError, ScanFault
+from encoder.sandbox.pool import Sandbox
+from encoder.sandbox.process import (
     ChildCrashed,
     ChildFailure,
     ChildOutOfMemory,
@@ -25,9 +27,7 @@ from encoder.child_process import (
     ChildTimedOut,
     DecodeLimits,
 )
-from encoder.errors import LithoscopeError, ScanError, ScanFault
-from encoder.sandbox import Sandbox
-from encoder.scratch import ScratchFolder
+from encoder.sandbox.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -249,8 +249,8 @@ def test_child_that_cannot_start_is_an_error_with_the_reason(
 
 HANGING = """
 import re, tempfile, time
-from encoder.child_process import DecodeLimits
-from encoder.sandbox import Sandbox
+from encoder.sandbox.process import DecodeLimits
+from encoder.sandbox.pool import Sandbox
 
 with Sandbox(2, DecodeLimits(seconds=300)) as sandbox:
     hanging = sandbox.submit(re.match, "(a+)+$", "a" * 60 + "b")
@@ -319,7 +319,9 @@ def test_children_end_with_their_parent(tmp_path: Path, number: signal.Signals) 
         assert not scratch.exists()
     else:
         assert scratch.exists()  # nobody was left to remove it
-        with started(tmp_path, "from encoder.scratch import ScratchFolder; ScratchFolder()"):
+        with started(
+            tmp_path, "from encoder.sandbox.scratch import ScratchFolder; ScratchFolder()"
+        ):
             pass
         assert not scratch.exists()
 
@@ -336,8 +338,8 @@ def test_neither_side_opens_a_socket_or_loads_what_main_loads(tmp_path: Path) ->
     )
     script = (
         "import colorsys\n"
-        "from encoder.child_process import DecodeLimits\n"
-        "from encoder.sandbox import Sandbox\n"
+        "from encoder.sandbox.process import DecodeLimits\n"
+        "from encoder.sandbox.pool import Sandbox\n"
         "with Sandbox(1, DecodeLimits()) as sandbox:\n"
         "    print(sandbox.run(eval, \"'colorsys' in __import__('sys').modules\"))\n"
     )

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from encoder.decoding import DecodeLimits, DecoderPool
-from encoder.metadata_index import MetadataIndex
-from encoder.metadata_problems import MetadataError
-from encoder.metadata_tables import find_tables_below
+from encoder.metadata.index import MetadataIndex
+from encoder.metadata.problems import MetadataError
+from encoder.metadata.tables import find_tables_below
 from encoder.planes import ReadOptions
 from encoder.readers.raw_layout import parse_layout
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from encoder.collect import ScanFile
-    from encoder.metadata import ScanMetadata
+    from encoder.commands.collect import ScanFile
+    from encoder.metadata.records import ScanMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

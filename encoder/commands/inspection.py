@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from encoder.decoding import DecodedScan
-    from encoder.metadata import ScanMetadata
+    from encoder.metadata.records import ScanMetadata
     from encoder.planes import ScanInfo
     from encoder.slicing import SlicePlace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from encoder.metadata_cells import (
+from encoder.metadata.cells import (
     RawCell,
     free_values,
     is_missing,
@@ -13,15 +13,15 @@ from encoder.metadata_cells import (
     number_of,
     text_of,
 )
-from encoder.metadata_columns import ONE, Field
-from encoder.metadata_problems import NUMBER_RULES, MetadataProblem, shown
+from encoder.metadata.columns import ONE, Field
+from encoder.metadata.problems import NUMBER_RULES, MetadataProblem, shown
 from encoder.object_keys import ObjectKey, ObjectKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from encoder.metadata import Scalar
-    from encoder.metadata_header import Column
+    from encoder.metadata.header import Column
+    from encoder.metadata.records import Scalar
 
 
 @dataclass(slots=True, kw_only=True)

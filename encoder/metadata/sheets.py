@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import python_calamine as calamine
 
-from encoder.child_process import ChildFailure, DecodeLimits
 from encoder.errors import LithoscopeError
-from encoder.sandbox import Sandbox
+from encoder.sandbox.pool import Sandbox
+from encoder.sandbox.process import ChildFailure, DecodeLimits
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,8 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple
 
-from encoder.child_process import (
+from encoder.errors import LithoscopeError
+from encoder.sandbox.process import (
     ChildCrashed,
     ChildFailure,
     ChildOutOfMemory,
@@ -29,8 +30,7 @@ from encoder.child_process import (
     ChildRaised,
     DecodeLimits,
 )
-from encoder.errors import LithoscopeError
-from encoder.scratch import ScratchFolder
+from encoder.sandbox.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

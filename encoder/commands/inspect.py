@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from encoder.cli_reading import Libraries, ReadingRequest
-from encoder.collect import ScanFile, collect_scans
+from encoder.commands.collect import ScanFile, collect_scans
+from encoder.commands.inspection import Inspection, count_text
+from encoder.commands.reading import Libraries, ReadingRequest
 from encoder.decoding import DecodeOptions
 from encoder.errors import ScanError
-from encoder.inspection import Inspection, count_text
-from encoder.metadata_problems import MetadataError
+from encoder.metadata.problems import MetadataError
 from encoder.progress import progress_bar
 from encoder.sheets import CELL_PX, Cell, draw_sheet, save_sheet
 

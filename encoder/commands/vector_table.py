@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from encoder.decoding import DecodedScan
-    from encoder.metadata import ScanMetadata
+    from encoder.metadata.records import ScanMetadata
     from encoder.neural_encoder import Encoder
 
 _PIXEL = pa.int32()

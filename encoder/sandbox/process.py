@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
 
-from encoder.sandbox_child import READY, Answer
+from encoder.sandbox.child import READY, Answer
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class ChildProcess:
         self._answers, answer_writer = Pipe(duplex=False)
         pipes = (job_reader.fileno(), answer_writer.fileno())
         program = (
-            "from encoder.sandbox_child import main\n"
+            "from encoder.sandbox.child import main\n"
             f"main(parent={os.getpid()}, memory_bytes={limits.memory_bytes}, pipes={pipes}, "
             f"scratch={str(scratch)!r}, preload={list(preload)})"
         )

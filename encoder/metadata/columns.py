@@ -131,7 +131,7 @@ def meaning_of(header: str) -> Meaning:
 
     Returns:
         Field, unit and factor. ``Label`` and ``SECOND_CHOICES`` depend on the other columns
-        (`metadata_header.read_header` decides).
+        (`header.read_header` decides).
     """
     text = unicodedata.normalize("NFKC", header).strip()
     if bracketed := _BRACKETED.fullmatch(text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from encoder.metadata_tables import find_tables
+from encoder.metadata.tables import find_tables
 from encoder.scans import is_scan_name
 
 if TYPE_CHECKING:

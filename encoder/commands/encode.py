@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from encoder.cli_reading import Libraries, ReadingRequest
-from encoder.collect import collect_scans
+from encoder.commands.collect import collect_scans
+from encoder.commands.inspection import count_text
+from encoder.commands.reading import Libraries, ReadingRequest
+from encoder.commands.vector_table import vector_table
 from encoder.decoding import DecodeOptions
 from encoder.encoders import build_encoder
 from encoder.encoding import encode_scans
 from encoder.errors import ScanError
 from encoder.inference import EncodingSession
-from encoder.inspection import count_text
-from encoder.metadata_problems import MetadataError
+from encoder.metadata.problems import MetadataError
 from encoder.progress import progress_bar
 from encoder.registry import find_entry
-from encoder.vector_table import vector_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from encoder.collect import ScanFile
+    from encoder.commands.collect import ScanFile
     from encoder.decoding import DecodedScan
-    from encoder.metadata import ScanMetadata
+    from encoder.metadata.records import ScanMetadata
     from encoder.neural_encoder import Encoder
 
 NOTHING_ENCODED = "nothing encoded: mend the metadata tables first"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from encoder.metadata_columns import Field
-from encoder.metadata_header import read_header
-from encoder.metadata_problems import MetadataError
-from encoder.metadata_values import ColumnReader
+from encoder.metadata.columns import Field
+from encoder.metadata.header import read_header
+from encoder.metadata.problems import MetadataError
+from encoder.metadata.values import ColumnReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from encoder.metadata import Scalar
+    from encoder.metadata.records import Scalar
 
 TECHNICAL_KEYS = frozenset({"shape", "dtype", "header_bytes"})
 """User metadata that describes a scan's bytes: no properties of the rock."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from encoder.metadata_columns import (
+from encoder.metadata.columns import (
     ONE,
     ROCKIR_RESERVOIR,
     SAMPLE_FOLDER_COLUMN,
@@ -17,7 +17,7 @@ from encoder.metadata_columns import (
     squash,
     unit_words,
 )
-from encoder.metadata_problems import MetadataError, MetadataProblem, shown
+from encoder.metadata.problems import MetadataError, MetadataProblem, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

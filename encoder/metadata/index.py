@@ -26,9 +26,9 @@ from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from encoder.metadata_columns import Field
-from encoder.metadata_draft import MetadataDraft
-from encoder.metadata_places import (
+from encoder.metadata.columns import Field
+from encoder.metadata.draft import MetadataDraft
+from encoder.metadata.places import (
     Hit,
     Names,
     RowsOfPlace,
@@ -41,15 +41,15 @@ from encoder.metadata_places import (
     tails_of,
     volume_of,
 )
-from encoder.metadata_problems import MetadataError, MetadataProblem, shown
-from encoder.metadata_tables import MetadataTable, TableRow, read_table
-from encoder.metadata_user import read_user_metadata
+from encoder.metadata.problems import MetadataError, MetadataProblem, shown
+from encoder.metadata.tables import MetadataTable, TableRow, read_table
+from encoder.metadata.user import read_user_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from encoder.metadata import ScanMetadata
-    from encoder.metadata_user import UserValue
+    from encoder.metadata.records import ScanMetadata
+    from encoder.metadata.user import UserValue
     from encoder.object_keys import ObjectKey
 
 _NO_METADATA: Mapping[str, str] = {}
@@ -79,7 +79,7 @@ class MetadataIndex:
         """Read tables that lie in a library; each is relative to its own folder.
 
         Args:
-            paths: The tables' files (`metadata_tables.find_tables`), inside ``root``.
+            paths: The tables' files (`tables.find_tables`), inside ``root``.
             root: The library's folder, which the paths given to `resolve` are relative to.
 
         Raises:

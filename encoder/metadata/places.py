@@ -12,13 +12,13 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from encoder.metadata_problems import MetadataError, MetadataProblem, shown
+from encoder.metadata.problems import MetadataError, MetadataProblem, shown
 from encoder.object_keys import SCANS_PREFIX, ObjectKey, ObjectKeyError, key_of_file, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from encoder.metadata_tables import MetadataTable, TableRow
+    from encoder.metadata.tables import MetadataTable, TableRow
 
 _SLICE_NAME = re.compile(r"(?P<volume>.+?)_slice[0-9]+(?:_.*)?")
 

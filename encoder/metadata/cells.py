@@ -8,8 +8,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from encoder.metadata import Modality, Scalar
-from encoder.metadata_columns import ONE, squash
+from encoder.metadata.columns import ONE, squash
+from encoder.metadata.records import Modality, Scalar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

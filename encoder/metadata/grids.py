@@ -14,9 +14,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from encoder.metadata_cells import RawCell, has_decimal_comma, text_of
-from encoder.metadata_problems import MetadataError, MetadataProblem
-from encoder.metadata_sheets import SheetError, read_sheet
+from encoder.metadata.cells import RawCell, has_decimal_comma, text_of
+from encoder.metadata.problems import MetadataError, MetadataProblem
+from encoder.metadata.sheets import SheetError, read_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

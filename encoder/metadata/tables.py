@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoder.metadata_cells import is_missing
-from encoder.metadata_columns import Field
-from encoder.metadata_grids import Grid, read_grid
-from encoder.metadata_header import Column, read_header
-from encoder.metadata_problems import MetadataError, MetadataProblem, shown
-from encoder.metadata_values import ColumnReader
+from encoder.metadata.cells import is_missing
+from encoder.metadata.columns import Field
+from encoder.metadata.grids import Grid, read_grid
+from encoder.metadata.header import Column, read_header
+from encoder.metadata.problems import MetadataError, MetadataProblem, shown
+from encoder.metadata.values import ColumnReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from encoder.metadata import Scalar
+    from encoder.metadata.records import Scalar
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods")
 """Extensions of the files that `find_tables` looks for."""
@@ -116,8 +116,8 @@ def read_table(path: Path, *, name: str | None = None) -> MetadataTable:
         name: Its name in messages and provenance; else the path.
 
     Raises:
-        MetadataError: Every problem of the file: see `metadata_grids.read_grid` and
-            `metadata_header.read_header`; values out of bounds, numbers that are none, rows that
+        MetadataError: Every problem of the file: see `grids.read_grid` and
+            `header.read_header`; values out of bounds, numbers that are none, rows that
             name no scan, cells beyond the last column.
     """
     source = str(path) if name is None else name

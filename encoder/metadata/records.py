@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
-from encoder.metadata_problems import (
+from encoder.metadata.problems import (
     NUMBER_RULES,
     MetadataError,
     MetadataProblem,

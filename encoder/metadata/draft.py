@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from encoder.metadata import Modality, Properties, Provenance, Scalar, ScanMetadata, SourceKind
-from encoder.metadata_columns import Field
-from encoder.metadata_problems import MetadataError, MetadataProblem, is_number, shown
+from encoder.metadata.columns import Field
+from encoder.metadata.problems import MetadataError, MetadataProblem, is_number, shown
+from encoder.metadata.records import (
+    Modality,
+    Properties,
+    Provenance,
+    Scalar,
+    ScanMetadata,
+    SourceKind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from encoder.metadata_places import Hit, Names, ScanPlace
-    from encoder.metadata_user import UserValue
+    from encoder.metadata.places import Hit, Names, ScanPlace
+    from encoder.metadata.user import UserValue
 
 _FIELDS = frozenset(map(str, Field))
 

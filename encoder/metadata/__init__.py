@@ -1,0 +1,1 @@
+"""What is known of a rock beside its pixels: values, their sources, tables, precedence."""

@@ -1,0 +1,1 @@
+"""Child processes with limits, for functions that may crash, hang or take all memory."""
