@@ -15,6 +15,8 @@ Precision = Literal["auto", "bf16", "fp32"]
 GAIN_WORTH_HAVING = 1.3
 """Least ratio of speeds at which bf16's rounding is worth it."""
 
+_RUNS = 10
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,23 +41,29 @@ def working_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 def bf16_gain() -> float:
     """Measure how many times faster bf16 is than float32, on a convolution as ResNets have them.
 
-    Only CPUs with matrix units for bf16 (AMX) gain; others may take several times longer.
+    Only CPUs with matrix units for bf16 (AMX) gain; others may take several times longer. What is
+    compared is the processor time of one thread: a busy machine must not change the answer.
     """
-    gain = _seconds(torch.float32) / _seconds(torch.bfloat16)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        gain = _best_seconds(torch.float32) / _best_seconds(torch.bfloat16)
+    finally:
+        torch.set_num_threads(threads)
     logger.debug("bf16 is %.1f times as fast as float32 on this CPU", gain)
     return gain
 
 
 @torch.inference_mode()
-def _seconds(dtype: torch.dtype) -> float:
-    """Time the second stage's convolution: the best of five runs, as others may use the CPU too."""
+def _best_seconds(dtype: torch.dtype) -> float:
+    """Time a convolution of the second stage: the best of several runs."""
     convolution = nn.Conv2d(128, 128, kernel_size=3, padding=1)
     convolution = convolution.to(dtype).to(memory_format=torch.channels_last)
-    maps = torch.zeros(4, 128, 28, 28, dtype=dtype).to(memory_format=torch.channels_last)
+    maps = torch.zeros(1, 128, 28, 28, dtype=dtype).to(memory_format=torch.channels_last)
     convolution(maps)  # the first run compiles the kernel
     best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(_RUNS):
+        start = time.thread_time()
         convolution(maps)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     return best
