@@ -264,6 +264,19 @@ def test_folding_makes_convolutions_of_batch_norms(encoder: NeuralEncoder) -> No
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in encoder.model.modules())
 
 
+def test_preparing_a_session_leaves_the_callers_random_numbers_and_threads_alone(
+    encoder: NeuralEncoder,
+) -> None:
+    threads = torch.get_num_threads()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    bf16_gain.cache_clear()
+    EncodingSession(encoder, device="cpu")
+    assert torch.equal(torch.rand(2), expected)
+    assert torch.get_num_threads() == threads
+
+
 def test_precision_is_measured_unless_it_is_forced() -> None:
     assert working_dtype("bf16", CPU) == torch.bfloat16
     assert working_dtype("fp32", CPU) == torch.float32
