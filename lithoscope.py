@@ -6,6 +6,7 @@ The mounted modules import what is heavy inside their commands, so that
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated
@@ -59,6 +60,9 @@ def prepare(
 
 def main() -> None:
     """Run the command line; an error that its user can mend is one line, not a traceback."""
+    # Before torch is loaded: its threads share the cores with decoding processes, and those that
+    # wait by spinning (the default) slow both down several times.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except LithoscopeError as error:
