@@ -133,3 +133,12 @@ def test_the_bomb_limit_can_be_set(library: Path) -> None:
     code, told, _ = inspect(library / "E1/S2/plane.png", "--max-pixels", 1000)
     assert code == 1
     assert "1500" in told.replace(",", "").replace(" ", "")
+
+
+def test_rows_without_a_scan_are_told_when_the_whole_library_was_read(library: Path) -> None:
+    (library / "metadata.csv").write_text(TABLE + "E1/S1/misspelt.tif,E1,S1,0.2,100\n")
+    code, _, errors = inspect(library / "E1", library)
+    assert code == 1
+    assert "misspelt.tif" in errors
+    _, _, errors = inspect(library / "E1")
+    assert "misspelt.tif" not in errors

@@ -70,6 +70,8 @@ def run_inspect(request: InspectRequest) -> int:
         tally.add(inspection)
         sheet.add(number, inspection)
         typer.echo(_text(inspection, n_scans=len(files), as_json=request.as_json))
+    for note in libraries.notes(request.reading.paths):
+        typer.echo(f"note: {note}", err=True)
     if not request.as_json:
         typer.echo(tally.summary())
     if request.sheet is not None:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from encoder.metadata.records import ScanMetadata
 
 
+ROWS_TOLD = 5
+"""Rows without a scan that are told one by one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingRequest:
     """What a command was asked to read, and within which limits.
@@ -81,6 +85,23 @@ class Libraries:
                 libraries.problems.extend(f"{root}/{problem}" for problem in error.problems)
             libraries.indexes[root] = index
         return libraries
+
+    def notes(self, paths: Iterable[Path]) -> list[str]:
+        """Tell what is odd about the tables, once every scan was resolved.
+
+        Args:
+            paths: What was read. Rows that name no scan are told of libraries read as a whole.
+
+        Returns:
+            One line each; at most ``ROWS_TOLD`` rows of a library are told, and how many more.
+        """
+        told = [f"{root}: {note}" for root, index in self.indexes.items() for note in index.notes]
+        for root in {path.absolute() for path in paths} & self.indexes.keys():
+            unused = self.indexes[root].unused_rows()
+            told += [f"{root}/{problem}" for problem in unused[:ROWS_TOLD]]
+            if len(unused) > ROWS_TOLD:
+                told.append(f"{root}: {len(unused) - ROWS_TOLD} more rows name no scan")
+        return told
 
     def resolve(self, file: ScanFile) -> ScanMetadata:
         """Gather what is known of a scan.
