@@ -51,6 +51,7 @@ def test_every_slice_has_its_row_and_its_vector(library: Path, tmp_path: Path) -
     assert code == 0
     assert "6 vectors of 2 scans, 0 refused" in told
     assert "untrained, seed:3" in told
+    assert pq.ParquetFile(out).num_row_groups == 1  # one for each scan made the file twice as large
     table = pq.read_table(out)
     rows = table.to_pylist()
     assert [(Path(row["path"]).name, row["slice_index"], row["plane"]) for row in rows] == [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from encoder.decoding import DecodedScan
     from encoder.metadata.records import ScanMetadata
     from encoder.neural_encoder import Encoder
+    from encoder.slicing import SlicePlace
 
 _PIXEL = pa.int32()
 _TILE = pa.struct([(name, _PIXEL) for name in ("x", "y", "width", "height")])
@@ -44,17 +45,20 @@ _COLUMNS = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+ROWS_AT_A_TIME = 4096
+"""Rows of a row group, at least: each costs the file and its readers a few kilobytes."""
+
+
 class VectorTable:
     """A Parquet file of vectors that is being written.
 
-    Attributes:
-        schema: Columns, and what the vectors were made by.
+    Args:
         writer: Open Parquet writer.
     """
 
-    schema: pa.Schema
-    writer: pq.ParquetWriter
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self._rows: list[dict[str, Any]] = []
 
     def append(
         self, scan: DecodedScan, vectors: NDArray[np.float32], *, metadata: ScanMetadata
@@ -66,11 +70,17 @@ class VectorTable:
             vectors: (n, D), in the order of the slices.
             metadata: What is known about the scan.
         """
-        rows = [
-            _row(scan, number) | _scan_columns(scan, metadata) | {"embedding": vector}
-            for number, vector in enumerate(vectors)
-        ]
-        self.writer.write_table(pa.Table.from_pylist(rows, schema=self.schema))
+        about_scan = _scan_columns(scan, metadata)
+        for piece, vector in zip(scan.slices, vectors, strict=True):
+            self._rows.append(_place_columns(piece) | about_scan | {"embedding": vector})
+        if len(self._rows) >= ROWS_AT_A_TIME:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._writer.schema))
+            self._rows = []
 
 
 @contextmanager
@@ -87,11 +97,12 @@ def vector_table(path: Path, encoder: Encoder) -> Iterator[VectorTable]:
     Raises:
         OutputError: The file can't be written there.
     """
-    schema = _schema(encoder)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-            yield VectorTable(schema=schema, writer=writer)
+        with pq.ParquetWriter(partial, _schema(encoder), compression="zstd") as writer:
+            table = VectorTable(writer)
+            yield table
+            table.flush()
         partial.replace(path)
     except OSError as error:
         raise OutputError(
@@ -116,20 +127,13 @@ def _schema(encoder: Encoder) -> pa.Schema:
     )
 
 
-def _row(scan: DecodedScan, number: int) -> dict[str, Any]:
-    place = scan.slices[number]
-    tile = place.tile and {
-        "x": place.tile.x,
-        "y": place.tile.y,
-        "width": place.tile.width,
-        "height": place.tile.height,
-    }
+def _place_columns(place: SlicePlace) -> dict[str, Any]:
     return {
         "slice_index": place.index,
         "axis": place.axis,
         "plane": place.plane,
         "position": place.position,
-        "tile": tile,
+        "tile": place.tile and asdict(place.tile),
     }
 
 
