@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from encoder.cutting import DecodeOptions, cut_slices
-from encoder.errors import ScanError, ScanFault
+from encoder.errors import ScanError, ScanFault, printable
 from encoder.look_ahead import in_order
 from encoder.sandbox.pool import Sandbox
 from encoder.sandbox.process import (
@@ -83,16 +83,18 @@ def decode_scan(path: Path, options: DecodeOptions) -> DecodedScan:
             window, slices = cut_slices(source, options, name=path.name)
             return DecodedScan(path=path, info=source.info, window=window, slices=slices)
     except ScanError as error:
-        raise _fit_to_print(error) from error
+        raise _tamed(error) from error
 
 
-def _fit_to_print(error: ScanError) -> ScanError:
+def _tamed(error: ScanError) -> ScanError:
     """Tame what an error quotes: a file's own words must not reach a terminal or a page raw."""
-    source, problem = (
-        "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
-        for text in (error.source, textwrap.shorten(error.problem, MAX_PROBLEM, placeholder="…"))
+    problem = textwrap.shorten(error.problem, MAX_PROBLEM, placeholder="…")
+    return ScanError(
+        printable(error.source),
+        error.fault,
+        problem=printable(problem),
+        remedy=printable(error.remedy),
     )
-    return ScanError(source, error.fault, problem=problem, remedy=error.remedy)
 
 
 class DecoderPool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import partial
+from unicodedata import category
 
 
 class LithoscopeError(Exception):
@@ -63,3 +64,19 @@ class ScanError(LithoscopeError):
 
     def __str__(self) -> str:
         return " ".join(f"{self.source}: {self.reason}".split())
+
+
+def printable(text: str) -> str:
+    """Tame text that comes from a file: its words must not reach a terminal or a page raw.
+
+    Args:
+        text: A path, a name or a value, of any characters.
+
+    Returns:
+        The text with a replacement character for each line break, control character, override of
+        the writing direction and undecodable byte; all else, spaces of any width too, as it is.
+    """
+    return "".join(
+        sign if sign.isprintable() or category(sign) == "Zs" else "\N{REPLACEMENT CHARACTER}"
+        for sign in text
+    )
