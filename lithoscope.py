@@ -6,19 +6,22 @@ The mounted modules import what is heavy inside their commands, so that
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from encoder.cli import app as encoder_app
-from encoder.errors import LithoscopeError
+from encoder.errors import LithoscopeError, printable
 from trainer.cli import library_app
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
 app = typer.Typer(
     name="lithoscope",
@@ -63,11 +66,23 @@ def main() -> None:
     # Before torch is loaded: its threads share the cores with decoding processes, and those that
     # wait by spinning (the default) slow both down several times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    signal.signal(signal.SIGTERM, _end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # terminals that lack a sign
     try:
         app()
     except LithoscopeError as error:
-        typer.echo(f"lithoscope: {error}", err=True)
+        typer.echo(f"lithoscope: {printable(str(error))}", err=True)
         sys.exit(2)
+    except OSError as error:
+        typer.echo(f"lithoscope: {printable(str(error))}; mend that and try again", err=True)
+        sys.exit(2)
+
+
+def _end(signal_number: int, _frame: FrameType | None) -> NoReturn:
+    """End as on Ctrl-C: child processes and unfinished files are cleared away."""
+    sys.exit(128 + signal_number)
 
 
 if __name__ == "__main__":

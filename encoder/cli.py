@@ -11,9 +11,14 @@ from typing import Annotated
 
 import typer
 
+from encoder.planes import DEFAULT_MAX_PIXELS
+from encoder.sandbox.process import DecodeLimits
+
+LIMITS = DecodeLimits()
+
 app = typer.Typer(add_completion=False)
 
-Paths = Annotated[list[Path], typer.Argument(help="Scans, and folders of scans.")]
+Paths = Annotated[list[Path], typer.Argument(readable=False, help="Scans, and folders of scans.")]
 Raw = Annotated[
     str | None,
     typer.Option(
@@ -23,14 +28,12 @@ Raw = Annotated[
 Dataset = Annotated[str | None, typer.Option(help="Dataset inside HDF5 files, such as /ct/data.")]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Largest plane that is decoded, in pixels.")]
 Memory = Annotated[int, typer.Option(min=256, help="Memory that decoding one file may take, MiB.")]
-Timeout = Annotated[float, typer.Option(min=0.1, help="Time that decoding one file may take, s.")]
+Timeout = Annotated[
+    float, typer.Option(min=0.1, max=86_400, help="Time that decoding one file may take, s.")
+]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Decoding processes.", show_default="one per CPU")
 ]
-
-MAX_PIXELS = 250_000_000
-MEMORY_MIB = 2048
-TIMEOUT_S = 120.0
 
 
 class OutputFormat(StrEnum):
@@ -62,9 +65,9 @@ def inspect(  # noqa: PLR0913  a command's options
     ] = WindowChoice.PERCENTILE,
     raw: Raw = None,
     dataset: Dataset = None,
-    max_pixels: MaxPixels = MAX_PIXELS,
-    memory_mib: Memory = MEMORY_MIB,
-    timeout_s: Timeout = TIMEOUT_S,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    memory_mib: Memory = LIMITS.memory_bytes >> 20,
+    timeout_s: Timeout = LIMITS.seconds,
     jobs: Jobs = None,
 ) -> None:
     """Tell what each scan is: format, shape, window, slices, metadata and its sources, problems."""
@@ -101,9 +104,9 @@ def encode(  # noqa: PLR0913  a command's options
     ] = "imagenet",
     raw: Raw = None,
     dataset: Dataset = None,
-    max_pixels: MaxPixels = MAX_PIXELS,
-    memory_mib: Memory = MEMORY_MIB,
-    timeout_s: Timeout = TIMEOUT_S,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    memory_mib: Memory = LIMITS.memory_bytes >> 20,
+    timeout_s: Timeout = LIMITS.seconds,
     jobs: Jobs = None,
 ) -> None:
     """Turn every slice of the scans into a vector; a bad file is reported, and the rest goes on."""

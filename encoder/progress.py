@@ -28,13 +28,15 @@ class RateColumn(ProgressColumn):
 
 def progress_bar() -> Progress:
     """Return a bar on stderr, which vanishes when done: what stays is the command's answer."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
+        disable=not console.is_terminal,
         transient=True,
         redirect_stdout=False,  # it would send to stderr what a file is to hold
     )

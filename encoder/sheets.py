@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
-from encoder.errors import OutputError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -65,21 +63,6 @@ def draw_sheet(cells: Sequence[Cell], *, columns: int | None = None) -> Image.Im
     return sheet
 
 
-def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a sheet as a picture; the path's extension names the format.
-
-    Raises:
-        OutputError: It can't be written there.
-    """
-    try:
-        sheet.save(path)
-    except (OSError, ValueError) as error:
-        raise OutputError(
-            f"{path}: the sheet can't be written ({error}); "
-            "name a .png file in a folder that exists and can be written to"
-        ) from error
-
-
 def draw_cell(cell: Cell) -> Image.Image:
     """Draw one cell: the picture fitted and centred, the scale bar on it, the caption below."""
     picture = Image.new("RGB", (CELL_PX, CELL_PX + CAPTION_PX), PAPER)
@@ -91,7 +74,7 @@ def draw_cell(cell: Cell) -> Image.Image:
         shown = fit(Image.fromarray(cell.pixels).convert("RGB"))
         corner = ((CELL_PX - shown.width) // 2, (CELL_PX - shown.height) // 2)
         picture.paste(shown, corner)
-        if cell.width_um:
+        if cell.width_um and math.isfinite(cell.width_um):
             _draw_scale_bar(pen, corner, size=shown.size, um_per_px=cell.width_um / shown.width)
     ink = FAULT_INK if cell.pixels is None else INK
     for number, line in enumerate(cell.lines[:2]):

@@ -39,6 +39,8 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()
+    except UnicodeDecodeError as error:
+        raise SettingsError(f".env: isn't UTF-8 ({error.reason}); save it as UTF-8") from error
     except ValidationError as error:
         problems = "; ".join(
             f"{PREFIX}{str(problem['loc'][0]).upper()}: found {str(problem['input'])!r}, "

@@ -10,12 +10,13 @@ import typer
 
 from encoder.commands.collect import collect_scans
 from encoder.commands.inspection import count_text
+from encoder.commands.outputs import check_output
 from encoder.commands.reading import Libraries, ReadingRequest
 from encoder.commands.vector_table import vector_table
 from encoder.decoding import DecodeOptions
 from encoder.encoders import build_encoder
 from encoder.encoding import encode_scans
-from encoder.errors import ScanError
+from encoder.errors import ScanError, printable
 from encoder.inference import EncodingSession
 from encoder.metadata.problems import MetadataError
 from encoder.progress import progress_bar
@@ -72,8 +73,9 @@ def run_encode(request: EncodeRequest, *, find_weights: FindWeights) -> int:
     """
     start = time.perf_counter()
     options = request.reading.read_options()
-    encoder = load_encoder(request.encoder, request.init, find_weights=find_weights)
     files = collect_scans(request.reading.paths)
+    check_output(request.out, inputs=(file.path for file in files), suffix=".parquet")
+    encoder = load_encoder(request.encoder, request.init, find_weights=find_weights)
     libraries = Libraries.of(files)
     if libraries.problems:
         typer.echo("\n".join([*libraries.problems, NOTHING_ENCODED]), err=True)
@@ -136,7 +138,7 @@ class _Reader:
     def _refuse(self, path: Path, error: ScanError | MetadataError) -> None:
         reason = error.reason if isinstance(error, ScanError) else str(error)
         self.refused += 1
-        typer.echo(f"{path}: {reason}", err=True)
+        typer.echo(printable(f"{path}: {reason}"), err=True)
 
 
 def _summary(out: Path, session: EncodingSession, *, reader: _Reader, seconds: float) -> str:

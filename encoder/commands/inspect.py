@@ -11,12 +11,13 @@ import typer
 
 from encoder.commands.collect import ScanFile, collect_scans
 from encoder.commands.inspection import Inspection, count_text
+from encoder.commands.outputs import check_output, written_whole
 from encoder.commands.reading import Libraries, ReadingRequest
 from encoder.decoding import DecodeOptions
-from encoder.errors import ScanError
+from encoder.errors import ScanError, printable
 from encoder.metadata.problems import MetadataError
 from encoder.progress import progress_bar
-from encoder.sheets import CELL_PX, Cell, draw_sheet, save_sheet
+from encoder.sheets import CELL_PX, Cell, draw_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,20 +63,23 @@ def run_inspect(request: InspectRequest) -> int:
         LithoscopeError: The request can't be carried out.
     """
     files = collect_scans(request.reading.paths)
+    if request.sheet is not None:
+        check_output(request.sheet, inputs=(file.path for file in files), suffix=".png")
     libraries = Libraries.of(files)
     for problem in libraries.problems:
-        typer.echo(problem, err=True)
+        typer.echo(printable(problem), err=True)
     tally, sheet = _Tally(), _Sheet(len(files))
     for number, inspection in enumerate(_inspections(files, libraries, request=request)):
         tally.add(inspection)
         sheet.add(number, inspection)
         typer.echo(_text(inspection, n_scans=len(files), as_json=request.as_json))
     for note in libraries.notes(request.reading.paths):
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(printable(f"note: {note}"), err=True)
     if not request.as_json:
         typer.echo(tally.summary())
     if request.sheet is not None:
-        save_sheet(draw_sheet(sheet.cells), request.sheet)
+        with written_whole(request.sheet) as partial:
+            draw_sheet(sheet.cells).save(partial, format="PNG")
     return 1 if tally.refused or libraries.problems else 0
 
 

@@ -6,11 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from encoder.errors import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from encoder.decoding import DecodedScan
-    from encoder.metadata.records import ScanMetadata
+    from encoder.metadata.records import Provenance, ScanMetadata
     from encoder.planes import ScanInfo
     from encoder.slicing import SlicePlace
 
@@ -39,21 +41,13 @@ class Inspection:
         return (*of_file, *of_metadata)
 
     def line(self) -> str:
-        """Tell it in one line."""
-        if self.scan is None:
-            return f"REFUSED  {self.path}: {self.problems[0]}"
-        info, window = self.scan.info, self.scan.window
-        facts = [
-            str(self.path),
-            info.format,
-            shape_text(info),
-            info.dtype,
-            f"window {window.low:g}…{window.high:g}",
-            slices_text(tuple(self.scan.slices)),
-        ]
-        if self.metadata:
-            facts += [f"{name} {value}" for name, value in self.metadata.values().items()]
-        return ("ok       " if not self.problems else "PROBLEM  ") + " · ".join(facts)
+        """Tell all of it in one line."""
+        verdict = "REFUSED" if self.scan is None else "PROBLEM" if self.problems else "ok"
+        facts = [str(self.path), *(_facts(self.scan).values() if self.scan else ())]
+        facts += [f"{', '.join(values)} ({source})" for source, values in self._by_source().items()]
+        facts += [f"note: {note}" for note in self.notes]
+        facts += [f"PROBLEM: {problem}" for problem in self.problems]
+        return f"{verdict:<8} {printable(' · '.join(facts))}"
 
     def block(self) -> str:
         """Tell all of it, with the source of every value, in several lines."""
@@ -65,7 +59,16 @@ class Inspection:
                 lines.append(f"  {name:<16} {value}  ({self.metadata.provenance[name]})")
         lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  PROBLEM: {problem}" for problem in self.problems]
-        return "\n".join(lines)
+        return "\n".join(printable(line) for line in lines)
+
+    def _by_source(self) -> dict[str, list[str]]:
+        """Values with their names, by where they were read."""
+        found: dict[str, list[str]] = {}
+        if self.metadata is not None:
+            for name, value in self.metadata.values().items():
+                source = place_text(self.metadata.provenance[name])
+                found.setdefault(source, []).append(f"{name} {value}")
+        return found
 
     def json(self) -> str:
         """Tell all of it as one JSON object on one line."""
@@ -84,6 +87,11 @@ class Inspection:
             "problems": list(self.problems),
         }
         return json.dumps(content, ensure_ascii=False)
+
+
+def place_text(source: Provenance) -> str:
+    """Tell a source without the column, which the value's own name tells well enough."""
+    return str(source.kind) if source.row is None else f"{source.source} row {source.row}"
 
 
 def shape_text(info: ScanInfo) -> str:
@@ -109,7 +117,7 @@ def _facts(scan: DecodedScan) -> dict[str, str]:
         "format": scan.info.format,
         "shape": shape_text(scan.info),
         "type": scan.info.dtype,
-        "window": f"{scan.window.low:g} … {scan.window.high:g} ({scan.window.rule})",
+        "window": f"{scan.window.low:g}…{scan.window.high:g} ({scan.window.rule})",
         "slices": slices_text(tuple(scan.slices)),
     }
 

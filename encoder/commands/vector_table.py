@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from encoder.errors import OutputError
+from encoder.commands.outputs import unwritable, written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,10 +55,12 @@ class VectorTable:
 
     Args:
         writer: Open Parquet writer.
+        path: Name of the file, for errors.
     """
 
-    def __init__(self, writer: pq.ParquetWriter) -> None:
+    def __init__(self, writer: pq.ParquetWriter, path: Path) -> None:
         self._writer = writer
+        self._path = path
         self._rows: list[dict[str, Any]] = []
 
     def append(
@@ -79,7 +82,11 @@ class VectorTable:
     def flush(self) -> None:
         """Write the rows that wait."""
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._writer.schema))
+            table = pa.Table.from_pylist(self._rows, schema=self._writer.schema)
+            try:
+                self._writer.write_table(table)
+            except OSError as error:
+                raise unwritable(self._path, error) from error
             self._rows = []
 
 
@@ -97,20 +104,29 @@ def vector_table(path: Path, encoder: Encoder) -> Iterator[VectorTable]:
     Raises:
         OutputError: The file can't be written there.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    with written_whole(path) as partial, _writer(partial, path, schema=_schema(encoder)) as writer:
+        table = VectorTable(writer, path)
+        yield table
+        table.flush()
+
+
+@contextmanager
+def _writer(partial: Path, path: Path, *, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Open a Parquet writer; its own faults are told of the file that the user named."""
     try:
-        with pq.ParquetWriter(partial, _schema(encoder), compression="zstd") as writer:
-            table = VectorTable(writer)
-            yield table
-            table.flush()
-        partial.replace(path)
+        writer = pq.ParquetWriter(partial, schema, compression="zstd")
     except OSError as error:
-        raise OutputError(
-            f"{path}: can't be written ({error.strerror or error}); "
-            "name a file in a folder that exists, can be written to and has room"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+    try:
+        yield writer
+    except BaseException:
+        with suppress(OSError):  # what is told is why it was given up
+            writer.close()
+        raise
+    try:
+        writer.close()
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def _schema(encoder: Encoder) -> pa.Schema:
@@ -139,15 +155,14 @@ def _place_columns(place: SlicePlace) -> dict[str, Any]:
 
 def _scan_columns(scan: DecodedScan, metadata: ScanMetadata) -> dict[str, Any]:
     properties = metadata.properties
-    pixel_size_um = metadata.pixel_size_um or scan.info.pixel_size_um
     return {
-        "path": str(scan.path),
+        "path": os.fsencode(scan.path).decode("utf-8", "backslashreplace"),
         "window_low": scan.window.low,
         "window_high": scan.window.high,
         "reservoir": metadata.reservoir,
         "sample": metadata.sample,
         "modality": metadata.modality,
-        "pixel_size_um": pixel_size_um,
+        "pixel_size_um": metadata.pixel_size_um,
         "porosity": properties.porosity,
         "permeability_md": properties.permeability_md,
         "extra": json.dumps(properties.extra, sort_keys=True) if properties.extra else None,
