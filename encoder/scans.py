@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from encoder.data_files import HEADERLESS_SUFFIXES, is_described_beside
 from encoder.errors import ScanError, ScanFault
 from encoder.planes import ReadOptions
 from encoder.signatures import refuse_unknown
@@ -44,18 +45,12 @@ _FORMATS_OF_SUFFIX = {
     ".nii.gz": ("NIfTI",),
     ".h5": ("HDF5",),
     ".hdf5": ("HDF5",),
-    ".raw": ("raw",),
-    ".bin": ("raw",),
-    ".vol": ("raw",),
+    **dict.fromkeys(HEADERLESS_SUFFIXES, ("raw",)),
 }
 """Beginnings of the format names that a suffix leads one to expect."""
 
 SCAN_SUFFIXES = frozenset(_FORMATS_OF_SUFFIX)
 """Suffixes, in small letters, of the files that a walk through a folder picks up."""
-
-_HEADERLESS_SUFFIXES = frozenset({".raw", ".bin", ".vol"})
-_HEADERS_OF_OTHERS = (".mhd", ".nhdr")
-_MOST_HEADER_BYTES = 1 << 16
 
 
 class _Reader(Protocol):
@@ -105,7 +100,7 @@ def is_scan_name(path: Path) -> bool:
     """
     if path.name.startswith(".") or _suffix(path) not in SCAN_SUFFIXES:
         return False
-    return _suffix(path) not in _HEADERLESS_SUFFIXES or not _is_named_by_header(path)
+    return _suffix(path) not in HEADERLESS_SUFFIXES or not is_described_beside(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +144,7 @@ def _read_head(path: Path) -> bytes:
 def _reader_of(path: Path, head: bytes, *, options: ReadOptions) -> _Reader:
     """Pick the reader; a layout that was given for a folder leaves its other scans alone."""
     told = options.raw is not None
-    if told and _suffix(path) in _HEADERLESS_SUFFIXES:
+    if told and _suffix(path) in HEADERLESS_SUFFIXES:
         return _reader("raw")
     for name in _READERS:
         reader = _reader(name)
@@ -180,19 +175,3 @@ def _belied_suffix(path: Path, format_name: str) -> str | None:
     if expected is None or format_name.startswith(expected):
         return None
     return f"named {_suffix(path)}, but its content is {format_name}"
-
-
-def _is_named_by_header(path: Path) -> bool:
-    for suffix in _HEADERS_OF_OTHERS:
-        for header in path.parent.glob(f"*{suffix}"):
-            if header.stem == path.stem or path.name.encode() in _start_of(header):
-                return True
-    return False
-
-
-def _start_of(header: Path) -> bytes:
-    try:
-        with header.open("rb") as file:
-            return file.read(_MOST_HEADER_BYTES)
-    except OSError:  # it is told when its own turn comes
-        return b""

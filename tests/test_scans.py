@@ -261,17 +261,6 @@ def test_suffixes_are_written_small_and_with_their_dot() -> None:
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in SCAN_SUFFIXES)
 
 
-def test_a_raw_file_that_a_header_names_is_part_of_that_scan(tmp_path: Path) -> None:
-    image = sitk.GetImageFromArray(VOLUME)
-    sitk.WriteImage(image, str(tmp_path / "rock.mhd"))
-    header = (tmp_path / "rock.mhd").read_text().replace("rock.raw", "voxels.raw")
-    (tmp_path / "other.mhd").write_text(header)
-    for name in ("voxels.raw", "alone.raw"):
-        (tmp_path / name).write_bytes(VOLUME.tobytes())
-    found = {path.name for path in tmp_path.iterdir() if is_scan_name(path)}
-    assert found == {"rock.mhd", "other.mhd", "alone.raw"}
-
-
 def test_a_layout_given_for_a_folder_leaves_its_pictures_alone(tmp_path: Path) -> None:
     options = ReadOptions(raw=RawLayout(shape=(2, 4, 4), dtype="<u2"))
     Image.new("L", (4, 4), 7).save(tmp_path / "plane.png")

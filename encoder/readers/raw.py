@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoder.data_files import HEADER_SUFFIXES, HEADERLESS_SUFFIXES
 from encoder.errors import ScanError, ScanFault
 from encoder.planes import RawLayout
 from encoder.readers.grid import make_grid
@@ -20,16 +21,12 @@ if TYPE_CHECKING:
 
     from encoder.planes import PlaneSource, ReadOptions
 
-EXTENSIONS = frozenset({".raw", ".bin", ".vol"})
-"""Extensions that headerless volumes have."""
-
-_HEADER_EXTENSIONS = (".mhd", ".nhdr")
 _GUESSED_TYPES = {1: "u1", 2: "u2"}
 
 
 def matches(head: bytes, path: Path) -> bool:  # noqa: ARG001 - the readers' common signature
     """Tell by its extension whether a file may be headerless; ask after all other readers."""
-    return path.suffix.lower() in EXTENSIONS
+    return path.suffix.lower() in HEADERLESS_SUFFIXES
 
 
 def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
@@ -155,8 +152,8 @@ def _unknown(path: Path, problem: str) -> ScanError:
 
 
 def _remedy(path: Path) -> str:
-    for extension in _HEADER_EXTENSIONS:
-        header = path.with_suffix(extension)
+    for suffix in HEADER_SUFFIXES:
+        header = path.with_suffix(suffix)
         if header.is_file():
             return f"open its header {header.name}, which lies beside it"
     return (
