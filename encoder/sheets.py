@@ -53,33 +53,34 @@ def draw_sheet(cells: Sequence[Cell], *, columns: int | None = None) -> Image.Im
         An RGB picture.
     """
     columns = columns or max(1, min(len(cells), math.ceil(math.sqrt(1.5 * len(cells)))))
-    rows = math.ceil(len(cells) / columns)
-    step_x, step_y = CELL_PX + MARGIN_PX, CELL_PX + CAPTION_PX + MARGIN_PX
-    sheet = Image.new("RGB", (columns * step_x + MARGIN_PX, rows * step_y + MARGIN_PX), PAPER)
-    for number, cell in enumerate(cells):
-        row, column = divmod(number, columns)
-        corner = (MARGIN_PX + column * step_x, MARGIN_PX + row * step_y)
-        sheet.paste(draw_cell(cell), corner)
+    pictures = [draw_cell(cell) for cell in cells]
+    rows = [pictures[first : first + columns] for first in range(0, len(pictures), columns)]
+    heights = [max(picture.height for picture in row) + MARGIN_PX for row in rows]
+    size = (columns * (CELL_PX + MARGIN_PX) + MARGIN_PX, sum(heights) + MARGIN_PX)
+    sheet = Image.new("RGB", size, PAPER)
+    top = MARGIN_PX
+    for row, height in zip(rows, heights, strict=True):
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (MARGIN_PX + column * (CELL_PX + MARGIN_PX), top))
+        top += height
     return sheet
 
 
 def draw_cell(cell: Cell) -> Image.Image:
-    """Draw one cell: the picture fitted and centred, the scale bar on it, the caption below."""
-    picture = Image.new("RGB", (CELL_PX, CELL_PX + CAPTION_PX), PAPER)
+    """Draw one cell: the picture fitted, the scale bar on it, the caption below."""
+    blank = Image.new("RGB", (CELL_PX, CELL_PX), MISSING)
+    shown = blank if cell.pixels is None else fit(Image.fromarray(cell.pixels).convert("RGB"))
+    picture = Image.new("RGB", (CELL_PX, shown.height + CAPTION_PX), PAPER)
+    left = (CELL_PX - shown.width) // 2
+    picture.paste(shown, (left, 0))
     pen = ImageDraw.Draw(picture)
-    font = caption_font(FONT_PX)
-    if cell.pixels is None:
-        pen.rectangle((0, 0, CELL_PX, CELL_PX), fill=MISSING)
-    else:
-        shown = fit(Image.fromarray(cell.pixels).convert("RGB"))
-        corner = ((CELL_PX - shown.width) // 2, (CELL_PX - shown.height) // 2)
-        picture.paste(shown, corner)
-        if cell.width_um and math.isfinite(cell.width_um):
-            _draw_scale_bar(pen, corner, size=shown.size, um_per_px=cell.width_um / shown.width)
+    if cell.pixels is not None and cell.width_um and math.isfinite(cell.width_um):
+        um_per_px = cell.width_um / shown.width
+        _draw_scale_bar(pen, (left, 0), size=shown.size, um_per_px=um_per_px)
     ink = FAULT_INK if cell.pixels is None else INK
     for number, line in enumerate(cell.lines[:2]):
-        text = shorten(line, width_px=CELL_PX)
-        pen.text((0, CELL_PX + 3 + number * (FONT_PX + 4)), text, fill=ink, font=font)
+        place = (0, shown.height + 3 + number * (FONT_PX + 4))
+        pen.text(place, shorten(line, width_px=CELL_PX), fill=ink, font=caption_font(FONT_PX))
     return picture
 
 
