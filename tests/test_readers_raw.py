@@ -103,8 +103,51 @@ def test_one_or_two_bytes_a_voxel_need_no_type_in_the_name(
 
 
 @pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("rock_4x5x6_16bit_signed.raw", "int16"),
+        ("rock_4x5x6_16-bit signed.raw", "int16"),
+        ("rock_4x5x6_16bitsigned_be.raw", "int16"),
+        ("rock_signed_16bit_le_4x5x6.raw", "int16"),
+        ("rock_4x5x6_signed16.raw", "int16"),
+        ("rock_4x5x6_sint16.raw", "int16"),
+        ("rock_4x5x6_signed.raw", "int16"),
+        ("rock_4x5x6_i16_signed.raw", "int16"),
+        ("designed_4x5x6_16bit.raw", "uint16"),
+        ("rock_4x5x6_16bit_unsigned.raw", "uint16"),
+        ("rock_unsigned16_4x5x6.raw", "uint16"),
+        ("rock_4x5x6_unsigned_int16.raw", "uint16"),
+        ("rock_4x5x6_unsigned.raw", "uint16"),
+        ("rock_4x5x6_8bit_signed.raw", "int8"),
+        ("rock_4x5x6_32bit_signed.raw", "int32"),
+        ("rock_4x5x6_32-bit unsigned.raw", "uint32"),
+        ("rock_4x5x6_32bit_real.raw", "float32"),
+        ("rock_4x5x6_signed_float64.raw", "float64"),
+    ],
+)
+def test_signs_in_words(tmp_path: Path, name: str, dtype: str) -> None:
+    stored = np.dtype(dtype).newbyteorder(">" if "_be" in name else "<")
+    info, planes = read(save(tmp_path / name, stored.str))
+    assert info.dtype == dtype
+    assert any("unsigned" in note for note in info.notes) == name.startswith("designed")
+    np.testing.assert_array_equal(planes, VOXELS)
+
+
+def test_bits_of_no_told_sign_are_noted(tmp_path: Path) -> None:
+    note = "sample type taken as unsigned: uint16"
+    assert note in read(save(tmp_path / "a_4x5x6_16bit.raw"))[0].notes
+    assert "sample type taken as unsigned: uint8" in (
+        read(save(tmp_path / "a_4x5x6_8bit.raw", "u1"))[0].notes
+    )
+    assert note not in read(save(tmp_path / "a_4x5x6_uint16.raw"))[0].notes
+
+
+@pytest.mark.parametrize(
     ("name", "dtype", "problem"),
     [
+        ("a_4x5x6_uint16_signed.raw", "u2", "its name tells more than one sample type"),
+        ("a_4x5x6_sint16_unsigned.raw", "u2", "its name tells more than one sample type"),
+        ("a_4x5x6_signed_unsigned.raw", "u2", "its name tells more than one sign"),
         ("berea_4x5x6.raw", "f4", "no sample type, its size fits uint32 or int32 or float32"),
         ("berea_4x5x6_32bit.raw", "f4", "no sample type, its size fits uint32 or int32 or float32"),
         ("berea_4x5x6.raw", "f8", "no sample type, its size fits uint64 or int64 or float64"),
@@ -124,7 +167,7 @@ def test_an_unknown_layout_is_told_with_three_remedies(
     assert problem in str(told)
     assert "_1000x1000x1000_uint16.raw), in a side-car " in told.remedy
     assert f'{name}.json ({{"shape": [1000, 1000, 1000], "dtype": "uint16"}})' in told.remedy
-    assert "as the raw layout 1000x1000x1000:uint16" in told.remedy
+    assert "as the raw layout (--raw 1000x1000x1000:uint16)" in told.remedy
 
 
 @pytest.mark.parametrize("extension", [".mhd", ".nhdr"])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from encoder.planes import PlaneSource, ReadOptions
 
-_GUESSED_TYPES = {1: "u1", 2: "u2"}
+_GUESSED_WIDTHS = (1, 2)
 
 
 def matches(head: bytes, path: Path) -> bool:  # noqa: ARG001 - the readers' common signature
@@ -63,6 +63,7 @@ def _named_layout(path: Path) -> tuple[RawLayout, list[str]]:
         ("shape", named.shapes),
         ("sample type", named.sample_types),
         ("byte order", named.byte_orders),
+        ("sign", named.signs),
     ):
         if len(found) > 1:
             raise _unknown(path, f"its name tells more than one {what}")
@@ -74,8 +75,10 @@ def _named_layout(path: Path) -> tuple[RawLayout, list[str]]:
         notes.append(f"shape in its name taken as planes x rows x columns: {_times(shape)}")
     if named.sample_types:
         (code,) = named.sample_types
+        if named.takes_unsigned:
+            notes.append(f"sample type taken as unsigned: {np.dtype(code).name}")
     else:
-        code = _guessed_type(path, shape)
+        code = _guessed_type(path, shape, sign="".join(named.signs) or "u")
         notes.append(f"sample type {np.dtype(code).name} taken from its size")
     if not named.byte_orders and np.dtype(code).itemsize > 1:
         notes.append("byte order taken as little endian")
@@ -83,12 +86,12 @@ def _named_layout(path: Path) -> tuple[RawLayout, list[str]]:
     return RawLayout(shape=shape, dtype=order + code), notes
 
 
-def _guessed_type(path: Path, shape: tuple[int, int, int]) -> str:
-    """Take one or two bytes a voxel as unsigned integers; more may be floats as well."""
+def _guessed_type(path: Path, shape: tuple[int, int, int], *, sign: str) -> str:
+    """Take one or two bytes a voxel as integers; more may be floats as well."""
     found, voxels = path.stat().st_size, math.prod(shape)
-    for width, code in _GUESSED_TYPES.items():
+    for width in _GUESSED_WIDTHS:
         if found == voxels * width:
-            return code
+            return f"{sign}{width}"
     fitting = _fitting_types(found, voxels)
     if fitting:
         raise _unknown(path, f"its name tells no sample type, its size fits {fitting}")
@@ -159,5 +162,5 @@ def _remedy(path: Path) -> str:
     return (
         "tell planes x rows x columns and type in its name "
         f"({path.stem}_1000x1000x1000_uint16{path.suffix}), in a side-car {path.name}.json "
-        f"({SIDE_CAR_EXAMPLE}), or as the raw layout {EXAMPLE}"
+        f"({SIDE_CAR_EXAMPLE}), or as the raw layout (--raw {EXAMPLE})"
     )

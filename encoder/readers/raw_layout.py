@@ -44,15 +44,20 @@ _SHAPE = re.compile(
     r"(?![.\d]*[ _-]?(?:nm|um|mm|cm)(?![a-z]))",  # a size in lengths, not in voxels
     re.ASCII,
 )
+_BITS = "8|16|32|64"
 _LONG_TYPE = re.compile(
-    r"(?:(?<![a-z])(?P<kind>uint|int|float)(?P<bits>8|16|32|64)"
-    r"|(?<![a-z0-9.])(?P<unsigned_bits>8|16)[-_ ]?bits?)[-_]?(?P<order>le|be)?(?![a-z0-9])"
+    rf"(?:(?<![a-z])(?P<kind>uint|sint|int|float)(?P<bits>{_BITS})"
+    rf"|(?<![a-z])(?:un)?signed[-_ ]?(?P<signed_bits>{_BITS})(?:[-_ ]?bits?)?"
+    rf"|(?<![a-z0-9.])(?P<bare_bits>{_BITS})[-_ ]?bits?"
+    r"(?:[-_ ]?(?:(?P<real>real|float)|(?P<sign>(?:un)?signed)))?)"
+    r"[-_]?(?P<order>le|be)?(?![a-z0-9])"
 )
 _SHORT_TYPE = re.compile(
-    r"(?<![a-z])(?P<kind>u|i|s|f)(?P<bits>8|16|32|64)[-_]?(?P<order>le|be)?(?![a-z0-9])"
+    rf"(?<![a-z])(?P<kind>u|i|s|f)(?P<bits>{_BITS})[-_]?(?P<order>le|be)?(?![a-z0-9])"
 )
+_SIGN = re.compile(r"(?<![a-z])(?:un)?signed(?![a-z])")
 _ORDER = re.compile(r"(?<![a-z0-9])(le|be|little|big)(?:[-_]?endian)?(?![a-z0-9])")
-_KINDS = {"uint": "u", "int": "i", "float": "f", "u": "u", "i": "i", "s": "i", "f": "f"}
+_KINDS = {"uint": "u", "sint": "i", "float": "f", "u": "u", "s": "i", "f": "f"}
 
 
 class NamedLayout(NamedTuple):
@@ -62,11 +67,15 @@ class NamedLayout(NamedTuple):
         shapes: Different (P, H, W) that it tells.
         sample_types: Different NumPy codes, without byte order.
         byte_orders: Different byte orders, ``"<"`` or ``">"``.
+        signs: Different signs of integers that words tell, ``"i"`` (signed) or ``"u"``.
+        takes_unsigned: Whether a sample type stands for bits whose sign nothing tells.
     """
 
     shapes: frozenset[tuple[int, int, int]]
     sample_types: frozenset[str]
     byte_orders: frozenset[str]
+    signs: frozenset[str]
+    takes_unsigned: bool
 
 
 def parse_layout(text: str) -> RawLayout:
@@ -96,10 +105,11 @@ def parse_layout(text: str) -> RawLayout:
 def layout_in_name(name: str) -> NamedLayout:
     """Read shape, sample type and byte order from a name like ``berea_90x512x512_uint16.raw``.
 
-    Types may be written ``uint16``, ``int16``, ``float32``, ``8bit``, ``16bit`` (both unsigned)
-    or, where none of these is found, ``u16``, ``i16``, ``s16``, ``f32``. Thirty-two bits alone
-    say nothing: they may be integers or floats. ``le``, ``be``, ``little`` and ``big`` count
-    behind the shape only; before it they may well name the rock.
+    Types may be written ``uint16``, ``int16``, ``sint16``, ``float32``, ``signed16``, ``16bit``,
+    ``16bit_signed``, ``32bit_real`` or, where none of these is found, ``u16``, ``i16``, ``s16``,
+    ``f32``. The words ``signed`` and ``unsigned`` count anywhere. Eight or sixteen bits alone are
+    unsigned; more say nothing, for they may be integers or floats. ``le``, ``be``, ``little`` and
+    ``big`` count behind the shape only; before it they may well name the rock.
 
     Args:
         name: File name with its extension.
@@ -107,15 +117,39 @@ def layout_in_name(name: str) -> NamedLayout:
     stem = name.lower().rsplit(".", 1)[0]
     shapes = list(_SHAPE.finditer(stem))
     types = list(_LONG_TYPE.finditer(stem)) or list(_SHORT_TYPE.finditer(stem))
+    signs = {_sign(word) for word in _SIGN.findall(stem)}
+    signs |= {_sign(found["sign"]) for found in types if found.groupdict().get("sign")}
+    codes = {code for found in types for code in _type_codes(found.groupdict(), signs)}
     behind = stem[shapes[0].end() :] if shapes else ""
     orders = {found["order"] for found in types} | set(_ORDER.findall(behind))
     return NamedLayout(
         frozenset((int(found[1]), int(found[2]), int(found[3])) for found in shapes),
-        frozenset(_type_code(found.groupdict()) for found in types),
+        frozenset(codes & set(SAMPLE_TYPES.values())),
         frozenset(BYTE_ORDERS[order] for order in orders if order),
+        frozenset(signs),
+        takes_unsigned=not signs and any(map(_tells_no_sign, types)),
     )
 
 
-def _type_code(words: dict[str, str | None]) -> str:
-    bits = words["bits"] or words["unsigned_bits"] or ""
-    return f"{_KINDS[words['kind'] or 'uint']}{int(bits) // 8}"
+def _tells_no_sign(found: re.Match[str]) -> bool:
+    words = found.groupdict()
+    return bool(words.get("bare_bits")) and not words.get("real")
+
+
+def _sign(word: str) -> str:
+    return "u" if word == "unsigned" else "i"
+
+
+def _type_codes(words: dict[str, str | None], signs: set[str]) -> set[str]:
+    """Return NumPy's code of a type in a name; of both types where a sign contradicts it."""
+    width = int(words["bits"] or words.get("signed_bits") or words.get("bare_bits") or 0) // 8
+    kind = "f" if words.get("real") else _KINDS.get(words["kind"] or "")
+    if kind == "f":
+        kinds = {"f"}
+    elif kind is not None:
+        kinds = {kind} | signs
+    elif words["kind"]:  # int, i: signed, unless a word says otherwise
+        kinds = signs or {"i"}
+    else:
+        kinds = signs or ({"u"} if width <= 2 else set())
+    return {f"{kind}{width}" for kind in kinds}
