@@ -31,12 +31,14 @@ class MetadataDraft:
     Attributes:
         scan: Where the scan lies.
         hits: Rows that were about it.
+        by_match: The same, by how they were found.
         path_names: Reservoir and sample that its path is taken to tell.
     """
 
     def __init__(self, scan: ScanPlace) -> None:
         self.scan = scan
         self.hits: list[Hit] = []
+        self.by_match: dict[str, Sequence[Hit]] = {}
         self.path_names = scan.names
         self._found: dict[str, tuple[Scalar, Provenance]] = {}
         self._problems: list[MetadataProblem] = []
@@ -54,6 +56,7 @@ class MetadataDraft:
             match: How they were found, in words.
         """
         self.hits += hits
+        self.by_match[match] = hits
         known = frozenset(self._found)
         for hit in hits:
             for name, value in hit.row.values.items():
@@ -119,6 +122,14 @@ class MetadataDraft:
             if hit not in fitting
         ]
         return fitting
+
+    def refuse(self, problems: Iterable[MetadataProblem]) -> None:
+        """Note what is wrong with rows that were taken: `finished` will raise it."""
+        self._problems += problems
+
+    def note(self, note: str) -> None:
+        """Note an oddity."""
+        self._notes.append(note)
 
     def finished(self) -> ScanMetadata:
         """The metadata, checked.

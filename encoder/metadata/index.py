@@ -15,6 +15,12 @@ In 2 and 3 the extension may be left out, and the name of a volume stands for it
 its folder and those below. Rows that reach a scan on the same step must agree, else it is an error
 that shows both.
 
+Whether a file's name or a sample's is unambiguous depends on the scans that there are. An index
+that was given them refuses a row that reaches several scans by their files' name (the slices of a
+volume are one), a sample without reservoir that several reservoirs have, and a scan whose path
+several rows end with; a row whose whole path is a scan's is about that scan alone. An index
+without such a list takes a name for each scan that bears it.
+
 A sample's name counts within its reservoir: a row for S1 of E1 says nothing of S1 of E3. Only
 RockIR's ``Created_label`` names a folder, in whatever reservoir; such rows speak for their sample
 even where they name an image, for scans that no row names.
@@ -22,6 +28,7 @@ even where they name an image, for scans that no row names.
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -43,6 +50,7 @@ from encoder.metadata.places import (
 )
 from encoder.metadata.problems import MetadataError, MetadataProblem, shown
 from encoder.metadata.tables import MetadataTable, TableRow, read_table
+from encoder.metadata.targets import Targets, row_text, tail_problem
 from encoder.metadata.user import read_user_metadata
 
 if TYPE_CHECKING:
@@ -63,24 +71,39 @@ class MetadataIndex:
             tables of a bucket's ``metadata/``).
     """
 
-    def __init__(self, tables: Iterable[tuple[MetadataTable, str]] = ()) -> None:
+    def __init__(
+        self,
+        tables: Iterable[tuple[MetadataTable, str]] = (),
+        scans: Iterable[str] | None = None,
+    ) -> None:
+        """Take the tables.
+
+        Args:
+            tables: Tables, each with its folder.
+            scans: Paths or keys of all scans of the library. It is gone through once, and only
+                when some row names a scan by less than its whole path.
+        """
         self.tables = tuple((table, clean_path(place)) for table, place in tables)
         self._by_key: dict[str, list[Hit]] = {}
         self._by_path: dict[str, list[Hit]] = {}
         self._places: dict[str, RowsOfPlace] = {}
         self._used: set[int] = set()
+        self._scans = scans
         for table, place in self.tables:
             self._places.setdefault(place, RowsOfPlace())
             for row in table.rows:
                 self._add(Hit(table, row), place)
 
     @classmethod
-    def read(cls, paths: Iterable[Path], *, root: Path) -> MetadataIndex:
+    def read(
+        cls, paths: Iterable[Path], *, root: Path, scans: Iterable[str] | None = None
+    ) -> MetadataIndex:
         """Read tables that lie in a library; each is relative to its own folder.
 
         Args:
             paths: The tables' files (`tables.find_tables`), inside ``root``.
             root: The library's folder, which the paths given to `resolve` are relative to.
+            scans: Paths of all scans of the library, relative to ``root``.
 
         Raises:
             MetadataError: The problems of all tables.
@@ -96,7 +119,7 @@ class MetadataIndex:
                 problems += error.problems
         if problems:
             raise MetadataError(problems)
-        return cls(tables)
+        return cls(tables, scans)
 
     def resolve(
         self,
@@ -117,18 +140,46 @@ class MetadataIndex:
                 path that leaves the library.
         """
         scan = ScanPlace.of(path)
-        user = read_user_metadata(user_metadata, source=scan.asked)
+        draft = self._draft(scan, read_user_metadata(user_metadata, source=scan.asked))
+        self._used.update(id(hit.row) for hit in draft.hits)
+        if self._scans is not None:
+            self._check(draft)
+        return draft.finished()
+
+    def _draft(self, scan: ScanPlace, user: Mapping[str, UserValue]) -> MetadataDraft:
         draft = MetadataDraft(scan)
         draft.take_rows(self._hits_by_key(scan), match="object_key")
         draft.take_rows(exact := self._hits_by_path(scan), match="Image")
-        draft.take_rows(self._hits_by_name(scan, exact), match="file name")
+        named = self._hits_by_name(scan, exact)
+        if not named and not exact:
+            named = self._hits_by_tail(draft)
+        draft.take_rows(named, match="file name")
         draft.take_rows(self._hits_by_sample(draft, user), match="sample")
-        self._used.update(id(hit.row) for hit in draft.hits)
         draft.take_user_metadata(user)
         draft.take_path(
             _names_below(scan, place) for place in scan.places() if place in self._places
         )
-        return draft.finished()
+        return draft
+
+    def _check(self, draft: MetadataDraft) -> None:
+        """Refuse rows that are about several scans; tell rows that may mean this one."""
+        scan = draft.scan
+        if named := draft.by_match["file name"]:
+            draft.refuse(self._targets.name_problems(named, scan))
+        if sampled := _without_reservoir(draft):
+            reservoir = draft.text_of(Field.RESERVOIR)
+            draft.refuse(self._sampled.sample_problems(sampled, scan, reservoir=reservoir))
+        if draft.hits:
+            return
+        name = scan.text.rpartition("/")[2]
+        rows = (self._places[place] for place in scan.places() if place in self._places)
+        alike = [hit for each in rows for hit in each.ending_with(name)]
+        if lost := [hit for hit in alike if self._targets.is_lost(hit)]:
+            more = f" and {len(lost) - 2} more" if len(lost) > 2 else ""
+            draft.note(
+                f"no row is about it, but {' and '.join(map(row_text, lost[:2]))}{more} would be "
+                "by the file's name: correct the path there if it is this scan's"
+            )
 
     def unused_rows(self) -> list[MetadataProblem]:
         """Rows that no scan resolved so far was found by: often a misspelt ``Image``."""
@@ -178,30 +229,80 @@ class MetadataIndex:
 
     def _hits_by_name(self, scan: ScanPlace, exact: Sequence[Hit]) -> list[Hit]:
         """Rows by the file's name, of tables that have none for its path."""
-        rows = [(place, self._places[place]) for place in scan.places() if place in self._places]
-        spellings = [
-            (rows_there, inside)
-            for spelling in _spellings(scan.text)
-            for place, rows_there in rows
-            if (inside := below(spelling, place))
-        ]
-        volume = volume_of(stem_of(scan.text))
+        taken = {id(hit.table) for hit in exact}
         named = (
-            rows_there.by_image.get(tail, [])
-            for rows_there, inside in spellings
+            self._free(rows_there.by_image.get(tail, []), taken)
+            for rows_there, inside in self._insides(scan)
             for tail in tails_of(inside)
         )
+        volume = volume_of(stem_of(scan.text))
         of_volume = (
-            rows_there.of_volume(inside)
-            for place, rows_there in rows
-            if volume and (inside := below(volume, place))
+            self._free(self._places[place].of_volume(inside), taken)
+            for place in scan.places()
+            if volume and place in self._places and (inside := below(volume, place))
         )
-        hits = _first_of_each_table(chain([list(exact)], named, of_volume))[len(exact) :]
-        if hits or exact:
-            return hits
-        return _first_of_each_table(
-            rows_there.ending_with(inside) for rows_there, inside in spellings
-        )
+        return _first_of_each_table(chain(named, of_volume))
+
+    def _hits_by_tail(self, draft: MetadataDraft) -> list[Hit]:
+        """Rows whose ``Image`` ends with the scan's path; if several do, they tell nothing."""
+        groups = []
+        for rows_there, inside in self._insides(draft.scan):
+            hits = rows_there.ending_with(inside)
+            if hits and self._scans is not None:
+                hits = self._targets.ending_with(hits, len(inside))
+            if len({hit.row.image for hit in hits}) == 1:
+                groups.append(hits)
+            elif hits and self._scans is not None:
+                draft.refuse([tail_problem(draft.scan, hits)])
+        return _first_of_each_table(groups)
+
+    def _free(self, hits: Iterable[Hit], taken: set[int]) -> list[Hit]:
+        """Rows, of tables that are not taken, that don't name another scan by its whole path."""
+        free = [hit for hit in hits if id(hit.table) not in taken]
+        if not free or self._scans is None:
+            return free
+        return [hit for hit in free if id(hit.row) not in self._exact]
+
+    @cached_property
+    def _places_of_scans(self) -> list[ScanPlace]:
+        return [ScanPlace.of(scan) for scan in self._scans or ()]
+
+    @cached_property
+    def _exact(self) -> set[int]:
+        """Rows (their ids) whose object key or whole path is a scan's."""
+        return {
+            id(hit.row)
+            for scan in self._places_of_scans
+            for hit in chain(self._hits_by_key(scan), self._hits_by_path(scan))
+        }
+
+    @cached_property
+    def _targets(self) -> Targets:
+        """What each row that names a scan is about."""
+        targets = Targets(self._exact)
+        for scan in self._places_of_scans:
+            targets.add_named(self._hits_by_name(scan, self._hits_by_path(scan)), scan)
+            for rows_there, inside in self._insides(scan):
+                targets.add_tail(rows_there.ending_with(inside), len(inside))
+        return targets
+
+    @cached_property
+    def _sampled(self) -> Targets:
+        """What each row that names a sample is about."""
+        targets = Targets(self._exact)
+        for scan in self._places_of_scans:
+            draft = self._draft(scan, {})
+            reservoir = draft.text_of(Field.RESERVOIR)
+            targets.add_sampled(_without_reservoir(draft), scan, reservoir=reservoir)
+        return targets
+
+    def _insides(self, scan: ScanPlace) -> Iterator[tuple[RowsOfPlace, str]]:
+        """The scan's spellings from each folder that has tables, the whole path's first."""
+        places = [place for place in scan.places() if place in self._places]
+        for spelling in _spellings(scan.text):
+            for place in places:
+                if inside := below(spelling, place):
+                    yield self._places[place], inside
 
     def _hits_by_sample(self, draft: MetadataDraft, user: Mapping[str, UserValue]) -> list[Hit]:
         """Rows for the scan's sample; the draft learns which reading of its path they confirm."""
@@ -224,6 +325,15 @@ class MetadataIndex:
                     draft.path_names = draft.path_names if told.sample else names
                     break
         return found
+
+
+def _without_reservoir(draft: MetadataDraft) -> list[Hit]:
+    """Rows about the scan's sample that say nothing of its reservoir."""
+    return [
+        hit
+        for hit in draft.by_match["sample"]
+        if Field.RESERVOIR not in hit.row.values and not hit.table.is_keyed_by_folder
+    ]
 
 
 def _first_of_each_table(groups: Iterable[list[Hit]]) -> list[Hit]:

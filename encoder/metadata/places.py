@@ -85,6 +85,12 @@ class ScanPlace:
         text = composed("/".join((SCANS_PREFIX, *known, *key.path)))
         return cls(asked=asked, text=text, key=str(key), names=names, is_key=True)
 
+    @property
+    def rock(self) -> str:
+        """Path of what it shows, the same for the slices of a volume: no extension, no slice."""
+        stem = stem_of(self.text)
+        return volume_of(stem) or stem
+
     def places(self) -> Iterator[str]:
         """Every folder that the scan is in, from the root (``""``) down."""
         yield ""
@@ -107,9 +113,8 @@ class RowsOfPlace:
     by_sample_folder: dict[str, list[Hit]] = field(default_factory=dict)
 
     def ending_with(self, text: str) -> list[Hit]:
-        """Rows of the only ``Image`` that ends with a path: a table written elsewhere."""
-        image = self._image_by_tail.get(text)
-        return [] if image is None else self.by_image[image]
+        """Rows whose ``Image`` ends with a path: a table written elsewhere."""
+        return [hit for image in self._images_by_tail.get(text, ()) for hit in self.by_image[image]]
 
     def of_volume(self, volume: str) -> list[Hit]:
         """Rows whose ``Image``, without extension, is the longest tail of a volume's path."""
@@ -125,12 +130,12 @@ class RowsOfPlace:
         return hits + self.by_sample_folder.get(name, []) if with_images else hits
 
     @cached_property
-    def _image_by_tail(self) -> dict[str, str | None]:
-        by_tail: dict[str, str | None] = {}
+    def _images_by_tail(self) -> dict[str, list[str]]:
+        by_tail: dict[str, list[str]] = {}
         for image in self.by_image:
             for tail in tails_of(image):
                 if tail != image:
-                    by_tail[tail] = None if tail in by_tail else image
+                    by_tail.setdefault(tail, []).append(image)
         return by_tail
 
     @cached_property
