@@ -15,6 +15,10 @@ DEFAULT_MAX_PIXELS = 250_000_000
 """Largest plane that is decoded, in pixels: beyond it a file is a decompression bomb."""
 
 
+DEFAULT_MAX_SPOOL_BYTES = 32 << 30
+"""Largest volume that is decompressed to disk: one of 2,000 planes of 2,000 x 2,000 floats fits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawLayout:
     """How the bytes of a headerless volume are laid out.
@@ -40,11 +44,14 @@ class ReadOptions:
         raw: Layout of a headerless volume; else taken from its side-car or its name.
         dataset: Path of the dataset inside an HDF5 file; else its only 3D one.
         max_pixels: Largest plane that is decoded, in pixels.
+        max_spool_bytes: Largest volume that is decompressed to a temporary file, where its
+            format doesn't let planes be decompressed one at a time.
     """
 
     raw: RawLayout | None = None
     dataset: str | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
+    max_spool_bytes: int = DEFAULT_MAX_SPOOL_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

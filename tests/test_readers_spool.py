@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import shutil
 import subprocess
 import sys
 import tempfile
 import zlib
+from contextlib import closing
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]  # it has no types here
 import pytest
+import SimpleITK as sitk  # noqa: N813 - as its manual does
 
 from encoder.errors import ScanError, ScanFault
+from encoder.planes import ReadOptions
 from encoder.readers.spool import decompressed_head, spool
 from encoder.readers.units import pixel_size
+from encoder.scans import open_scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,9 +125,46 @@ def test_a_promise_beyond_the_free_disk_is_refused_before_writing(tmp_path: Path
         written(tmp_path, bz2.compress(b"rock")) as file,
         pytest.raises(ScanError, match="it needs 1,000,000,000,000,000,000 bytes in") as told,
     ):
-        spool(file, "bzip2", expected=10**18, source="rock")
+        spool(file, "bzip2", expected=10**18, source="rock", max_bytes=1 << 60)
     assert told.value.fault is ScanFault.UNREADABLE
     assert "set TMPDIR to a larger disk" in told.value.remedy
+
+
+@pytest.mark.usefixtures("scratch")
+def test_a_disk_is_not_filled_to_the_brim(tmp_path: Path) -> None:
+    disk = shutil.disk_usage(tempfile.gettempdir())
+    nearly_all = disk.free - min(1 << 30, disk.total // 20) // 2
+    with (
+        written(tmp_path, bz2.compress(b"rock")) as file,
+        pytest.raises(ScanError, match="are free beside what is kept free"),
+    ):
+        spool(file, "bzip2", expected=nearly_all, source="rock", max_bytes=1 << 60)
+
+
+@pytest.mark.usefixtures("scratch")
+@pytest.mark.parametrize(("compression", "stream"), STREAMS, ids=NAMES)
+def test_more_than_the_limit_is_refused_before_writing(
+    tmp_path: Path, compression: Compression, stream: bytes
+) -> None:
+    with written(tmp_path, stream) as file:
+        limit = len(TEXT) - 1
+        with pytest.raises(ScanError, match=f"to {len(TEXT):,} bytes, at most {limit:,}") as told:
+            spool(file, compression, expected=len(TEXT), source="rock", max_bytes=limit)
+        assert file.tell() == 0
+    assert told.value.fault is ScanFault.TOO_LARGE
+    assert "max_spool_bytes" in told.value.remedy
+
+
+def test_every_format_that_is_spooled_keeps_the_limit(tmp_path: Path) -> None:
+    volume = np.random.default_rng(5).integers(0, 9, (4, 5, 6), np.uint8)
+    image = sitk.GetImageFromArray(volume)
+    for name in ("rock.mha", "rock.nrrd", "rock.nii.gz"):
+        path = tmp_path / name
+        sitk.WriteImage(image, str(path), useCompression=True)
+        with closing(open_scan(path, ReadOptions(max_spool_bytes=volume.nbytes))) as scan:
+            assert scan.info.n_planes == 4
+        with pytest.raises(ScanError, match="at most 119 are spooled"):
+            open_scan(path, ReadOptions(max_spool_bytes=volume.nbytes - 1))
 
 
 @pytest.mark.parametrize(("compression", "stream"), STREAMS, ids=NAMES)

@@ -82,7 +82,7 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     Raises:
         ScanError: ``UNREADABLE`` (damaged header or stream, missing data file), ``UNSUPPORTED``
             (dimensions, type, several data files, a data file elsewhere), ``TRUNCATED``,
-            ``SIZE_MISMATCH``, or as ``make_grid``.
+            ``SIZE_MISMATCH``, ``TOO_LARGE`` (to spool), or as ``make_grid``.
     """
     header = _read_header(path)
     try:
@@ -92,7 +92,13 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     except (ValueError, KeyError, OverflowError) as error:
         raise damaged_header(path.name, error) from error
     info = grid.describe("MetaImage", pixel_size_um=size.um, notes=size.notes)
-    return open_stored(storage, grid, info=info, source=path.name)
+    return open_stored(
+        storage,
+        grid,
+        info=info,
+        source=path.name,
+        max_spool_bytes=options.max_spool_bytes,
+    )
 
 
 def _read_header(path: Path) -> _Header:

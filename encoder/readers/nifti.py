@@ -63,7 +63,8 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
 
     Raises:
         ScanError: ``UNSUPPORTED`` (4D, complex, pair of header and image), ``UNREADABLE``
-            (damaged), ``TRUNCATED``, ``SIZE_MISMATCH``, or as ``make_grid``.
+            (damaged), ``TRUNCATED``, ``SIZE_MISMATCH``, ``TOO_LARGE`` (to spool), or as
+            ``make_grid``.
     """
     source = path.name
     with path.open("rb") as file:
@@ -80,7 +81,9 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     storage = Storage(path=path, offset=header.offset)
     if is_gzip:
         storage = Storage(path=path, offset=0, encoding="gzip", skip=header.offset)
-    planes = open_stored(storage, grid, info=info, source=source)
+    planes = open_stored(
+        storage, grid, info=info, source=source, max_spool_bytes=options.max_spool_bytes
+    )
     if (header.slope, header.intercept) == (1.0, 0.0) or grid.samples > 1:
         return planes
     return _ScaledPlanes(planes, slope=header.slope, intercept=header.intercept)

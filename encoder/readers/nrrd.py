@@ -97,7 +97,7 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     Raises:
         ScanError: ``UNREADABLE`` (damaged header or stream, missing data file), ``UNSUPPORTED``
             (dimensions, type, encoding, several data files, a data file elsewhere),
-            ``TRUNCATED``, ``SIZE_MISMATCH``, or as ``make_grid``.
+            ``TRUNCATED``, ``SIZE_MISMATCH``, ``TOO_LARGE`` (to spool), or as ``make_grid``.
     """
     header = _read_header(path)
     try:
@@ -107,7 +107,13 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise damaged_header(path.name, repr(error)) from error
     info = grid.describe("NRRD", pixel_size_um=size.um, notes=size.notes)
-    return open_stored(storage, grid, info=info, source=path.name)
+    return open_stored(
+        storage,
+        grid,
+        info=info,
+        source=path.name,
+        max_spool_bytes=options.max_spool_bytes,
+    )
 
 
 def _read_header(path: Path) -> _Header:

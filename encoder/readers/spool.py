@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Literal, assert_never
 
 from encoder.errors import ScanError, ScanFault
+from encoder.planes import DEFAULT_MAX_SPOOL_BYTES
 from encoder.readers.faults import damaged, truncated
 
 if TYPE_CHECKING:
@@ -22,11 +23,18 @@ Compression = Literal["gzip", "zlib", "bzip2"]
 
 _CHUNK_BYTES = 1 << 20
 _MAX_DEFLATE_RATIO = 1032  # https://zlib.net/zlib_tech.html, "Maximum Compression Factor"
+_RESERVED_BYTES, _RESERVED_PART = 1 << 30, 20  # the smaller: 1 GiB, a twentieth of the disk
 _ZLIB_OR_GZIP_HEADER = zlib.MAX_WBITS | 32
 
 
 def spool(
-    file: IO[bytes], compression: Compression, *, skip: int = 0, expected: int, source: str
+    file: IO[bytes],
+    compression: Compression,
+    *,
+    skip: int = 0,
+    expected: int,
+    source: str,
+    max_bytes: int = DEFAULT_MAX_SPOOL_BYTES,
 ) -> IO[bytes]:
     """Decompress the rest of a file into an unnamed temporary file.
 
@@ -38,15 +46,16 @@ def spool(
         skip: Decompressed bytes to leave out first.
         expected: Bytes that must then follow; no more are ever written.
         source: Name of the scan, for the error.
+        max_bytes: Bytes that may be expected, at most.
 
     Returns:
         The temporary file: ``expected`` bytes.
 
     Raises:
-        ScanError: ``TRUNCATED``, ``SIZE_MISMATCH`` (more than expected), ``UNREADABLE``
-            (damaged stream, or no room on disk).
+        ScanError: ``TRUNCATED``, ``SIZE_MISMATCH`` (more than expected), ``TOO_LARGE``,
+            ``UNREADABLE`` (damaged stream, or no room on disk).
     """
-    _check_promise(file, compression, expected=expected, source=source)
+    _check_promise(file, compression, expected=expected, source=source, max_bytes=max_bytes)
     with ExitStack() as stack:
         spooled = stack.enter_context(tempfile.TemporaryFile())
         written = -skip
@@ -86,7 +95,7 @@ def decompressed_head(
 
 
 def _check_promise(
-    file: IO[bytes], compression: Compression, *, expected: int, source: str
+    file: IO[bytes], compression: Compression, *, expected: int, source: str, max_bytes: int
 ) -> None:
     compressed = os.fstat(file.fileno()).st_size - file.tell()
     if compression != "bzip2" and expected > (compressed + 1) * _MAX_DEFLATE_RATIO:
@@ -95,13 +104,32 @@ def _check_promise(
             f"its header promises {expected:,} bytes, which {compressed:,} compressed bytes "
             "can't hold",
         )
+    if expected > max_bytes:
+        raise ScanError(
+            source,
+            ScanFault.TOO_LARGE,
+            problem=f"it decompresses to {expected:,} bytes, at most {max_bytes:,} are spooled "
+            "to disk",
+            remedy="store it uncompressed or crop it, or raise the limit (max_spool_bytes) if you "
+            "trust the file",
+        )
+    _check_room(expected, source=source)
+
+
+def _check_room(needed: int, *, source: str) -> None:
+    """Refuse to fill the disk to the brim: other programs, and other decoders, write there too."""
     folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
-    if expected > free:
-        raise _no_room(source, f"it needs {expected:,} bytes in {folder}, {free:,} are free")
+    disk = shutil.disk_usage(folder)
+    free = max(0, disk.free - min(_RESERVED_BYTES, disk.total // _RESERVED_PART))
+    if needed > free:
+        raise _no_room(
+            source,
+            f"it needs {needed:,} bytes in {folder}, {free:,} are free beside what is kept free",
+        )
 
 
 def _write(spooled: IO[bytes], chunk: bytes, *, source: str) -> None:
+    _check_room(len(chunk), source=source)
     try:
         spooled.write(chunk)
     except OSError as error:

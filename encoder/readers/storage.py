@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Literal
 import numpy as np
 
 from encoder.errors import ScanError, ScanFault
+from encoder.planes import DEFAULT_MAX_SPOOL_BYTES
 from encoder.readers.faults import damaged, truncated, unsupported
 from encoder.readers.flat import FlatPlanes
 from encoder.readers.spool import Compression, spool
@@ -46,12 +47,20 @@ class Storage:
     skip: int = 0
 
 
-def open_stored(storage: Storage, grid: Grid, *, info: ScanInfo, source: str) -> FlatPlanes:
+def open_stored(
+    storage: Storage,
+    grid: Grid,
+    *,
+    info: ScanInfo,
+    source: str,
+    max_spool_bytes: int = DEFAULT_MAX_SPOOL_BYTES,
+) -> FlatPlanes:
     """Open a scan's voxels; unless stored raw they are written to a temporary file first.
 
     Raises:
         ScanError: ``TRUNCATED`` or ``SIZE_MISMATCH`` where the bytes found are not those
-            promised, ``UNREADABLE`` where they are damaged.
+            promised, ``UNREADABLE`` where they are damaged, ``TOO_LARGE`` where more than
+            ``max_spool_bytes`` would have to be decompressed.
     """
     offset = _checked_offset(storage, grid, source=source)
     if storage.encoding == "raw":
@@ -67,6 +76,7 @@ def open_stored(storage: Storage, grid: Grid, *, info: ScanInfo, source: str) ->
                 skip=storage.skip,
                 expected=grid.total_bytes,
                 source=source,
+                max_bytes=max_spool_bytes,
             )
     return FlatPlanes(spooled, grid, info=info, offset=0, source=source)
 
