@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from encoder.cutting import DecodeOptions, cut_slices
 from encoder.errors import ScanError, ScanFault, printable
 from encoder.look_ahead import in_order
+from encoder.processors import usable_cpus
 from encoder.sandbox.pool import Sandbox
 from encoder.sandbox.process import (
     ChildCrashed,
@@ -102,18 +102,21 @@ class DecoderPool:
 
     Any thread may call it. A file that crashes, hangs or blows up its decoder is refused with the
     reason, and the pool goes on. Children start with the first file (about 0.3 s each).
+
+    Attributes:
+        workers: Child processes, at most.
     """
 
     def __init__(self, workers: int | None = None, limits: DecodeLimits | None = None) -> None:
         """Prepare the pool.
 
         Args:
-            workers: Child processes, at most; None for one per CPU.
+            workers: Child processes, at most; None for one per CPU that this process may use.
             limits: What each may take; None for the defaults.
         """
-        self._workers = workers or os.cpu_count() or 1
+        self.workers = workers or usable_cpus()
         self._limits = limits or DecodeLimits()
-        self._sandbox = Sandbox(self._workers, self._limits, preload=(__name__,))
+        self._sandbox = Sandbox(self.workers, self._limits, preload=(__name__,))
 
     def __enter__(self) -> Self:
         return self
@@ -171,7 +174,7 @@ class DecoderPool:
         results = in_order(
             paths,
             lambda path: self._sandbox.submit(decode_scan, path, options),
-            n_running=2 * self._workers,
+            n_running=2 * self.workers,
             nbytes=lambda scan: scan.nbytes,
         )
         for path, result in results:
@@ -189,11 +192,13 @@ class DecoderPool:
             case ChildTimedOut():
                 fault = ScanFault.DECODER_TIMED_OUT
                 problem = f"its decoder took longer than {limits.seconds:g} s and was stopped"
-                remedy = "check the file, or raise the time limit if it is that large"
+                remedy = "check the file, or raise the time limit (--timeout-s) if it is that large"
             case ChildOutOfMemory():
                 fault = ScanFault.OUT_OF_MEMORY
                 problem = f"decoding it takes more than {limits.memory_bytes >> 20} MiB of memory"
-                remedy = "check the file, or raise the memory limit if it is that large"
+                remedy = (
+                    "check the file, or raise the memory limit (--memory-mib) if it is that large"
+                )
             case ChildCrashed():
                 fault = ScanFault.DECODER_CRASHED
                 problem = f"its decoder crashed (the process {failure})"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path  # noqa: TC003  Typer reads the annotations
 from typing import Annotated
 
 import typer
+
+from encoder.processors import usable_cpus
 
 library_app = typer.Typer(
     name="library", help="Libraries of rock scans.", no_args_is_help=True, add_completion=False
@@ -56,7 +57,7 @@ def synth(  # noqa: PLR0913  a command's options
             plan = build_library(
                 spec,
                 out,
-                jobs=_cores() if jobs is None else jobs,
+                jobs=usable_cpus() if jobs is None else jobs,
                 on_sample=lambda _: progress.advance(bar),
             )
     except LithoscopeError as error:
@@ -68,10 +69,3 @@ def synth(  # noqa: PLR0913  a command's options
         f"{out}: {len(plan.tasks)} samples of {len(plan.reservoirs)} reservoirs "
         f"in {groups} kin groups, {unmeasured} samples unmeasured"
     )
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
