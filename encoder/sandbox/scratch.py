@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import weakref
 from pathlib import Path
@@ -27,12 +28,13 @@ class ScratchFolder:
     def __init__(self) -> None:
         """Create the folder in the system's temporary one and remove leftovers there."""
         new = Path(tempfile.mkdtemp(prefix=_UNLOCKED))
-        lock = _lock(new / _LOCK)
+        lock = os.open(new / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        _lock(lock)
         # Renamed once it is locked, so that nobody takes it for a leftover in between.
         self.path = new.rename(new.with_name(new.name.replace(_UNLOCKED, _LOCKED)))
         self._remove = weakref.finalize(self, _discard, self.path, lock)
         for folder in self.path.parent.glob(f"{_LOCKED}*"):
-            if folder != self.path:
+            if folder != self.path and _is_ours(folder):
                 _remove_leftover(folder)
 
     def subfolder(self) -> Path:
@@ -44,16 +46,31 @@ class ScratchFolder:
         self._remove()
 
 
-def _lock(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(handle: int) -> None:
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return handle
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether this user made a folder: others may have put anything of that name there."""
+    try:
+        status = folder.lstat()
+    except OSError:  # removed meanwhile
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
 def _remove_leftover(folder: Path) -> None:
     try:
-        lock = _lock(folder / _LOCK)
-    except OSError:  # in use, removed meanwhile, or another user's
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:  # its owner was killed while it removed it
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    except OSError:  # not the file that we make
+        return
+    try:
+        _lock(lock)
+    except OSError:  # in use
+        os.close(lock)
         return
     _discard(folder, lock)
 
