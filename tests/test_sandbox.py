@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import re
 import signal
@@ -27,7 +28,6 @@ from encoder.sandbox.process import (
     ChildTimedOut,
     DecodeLimits,
 )
-from encoder.sandbox.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,6 +75,33 @@ def test_hang_ends_at_the_time_limit(call: tuple[Callable[..., object], Any]) ->
         start = time.monotonic()
         assert isinstance(refusal(sandbox, *call), ChildTimedOut)
         assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 1e7, 1e300])
+def test_there_need_be_no_limits(seconds: float) -> None:
+    with Sandbox(1, DecodeLimits(seconds=seconds, memory_bytes=1 << 70)) as sandbox:
+        assert sandbox.run(len, "rock") == 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "memory_bytes"), [(0.0, 1), (-1.0, 1), (math.nan, 1), (1.0, 0), (1.0, -5)]
+)
+def test_limits_that_nothing_keeps_are_refused(seconds: float, memory_bytes: int) -> None:
+    with pytest.raises(ValueError, match="memory_bytes and seconds must be above 0"):
+        DecodeLimits(seconds=seconds, memory_bytes=memory_bytes)
+
+
+def test_a_limit_that_the_process_has_already_is_kept(tmp_path: Path) -> None:
+    script = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))\n"
+        "from encoder.sandbox.process import DecodeLimits\n"
+        "from encoder.sandbox.pool import Sandbox\n"
+        "with Sandbox(1, DecodeLimits(memory_bytes=2 << 30)) as sandbox:\n"
+        "    print(sandbox.run(resource.getrlimit, resource.RLIMIT_DATA))\n"
+    )
+    with started(tmp_path, script) as parent:
+        assert parent.communicate(timeout=30) == (f"{(1 << 30, 1 << 30)}\n", "")
 
 
 @pytest.mark.parametrize("call", [(bytes, 1 << 30), (eval, "' ' * 2**30"), (list, range(10**9))])
@@ -350,24 +377,3 @@ def test_neither_side_opens_a_socket_or_loads_what_main_loads(tmp_path: Path) ->
     with started(tmp_path, "import socket; socket.socketpair()"):
         pass
     assert (tmp_path / "socket").exists()  # the hook would have told
-
-
-def test_scratch_folders_in_use_are_left_alone() -> None:
-    first = ScratchFolder()
-    second = ScratchFolder()
-    (first.subfolder() / "spool").write_text("x")
-    third = ScratchFolder()
-    assert len({first.path, second.path, third.path}) == 3
-    assert first.path.is_dir()
-    assert second.path.is_dir()
-    for folder in (first, second, third):
-        folder.remove()
-        folder.remove()
-        assert not folder.path.exists()
-
-
-def test_scratch_folder_is_removed_with_its_owner() -> None:
-    owner = ScratchFolder()
-    path = owner.path
-    del owner
-    assert not path.exists()

@@ -69,7 +69,7 @@ def main(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Data, not address space: file-backed mappings of lazy volumes are no burden.
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    memory_bytes = _limit_data(memory_bytes)
     for module in preload:
         importlib.import_module(module)
     worn_at = (_data_bytes() + memory_bytes) // 2
@@ -88,6 +88,15 @@ def main(
                 partial(_answer, outbox)
             )
     os._exit(0)
+
+
+def _limit_data(memory_bytes: int) -> int:
+    """Limit this process's data, to less where it may have less already; return the limit."""
+    _, allowed = resource.getrlimit(resource.RLIMIT_DATA)
+    most = sys.maxsize if allowed == resource.RLIM_INFINITY else allowed
+    limit = min(memory_bytes, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return limit
 
 
 def _run(job: bytes, scratch: Path, *, worn_at: int) -> bytes:

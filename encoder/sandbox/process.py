@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 120.0
 """Time for a child to start: imports on a cold, busy disk."""
 
+LONGEST_SECONDS = 2_000_000.0
+"""Longest time (23 days) that is kept: systems count milliseconds in 31 bits."""
+
 _ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
@@ -61,11 +64,20 @@ class DecodeLimits:
     Attributes:
         memory_bytes: Data that it may hold, libraries' (about 0.1 GB) included, files mapped
             from disk not.
-        seconds: Time for one call.
+        seconds: Time for one call; infinity, or anything beyond `LONGEST_SECONDS`, for no limit.
     """
 
     memory_bytes: int = 2 << 30
     seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        """Refuse limits that nothing can keep.
+
+        Raises:
+            ValueError: A limit is not above 0.
+        """
+        if self.memory_bytes < 1 or not self.seconds > 0:
+            raise ValueError(f"memory_bytes and seconds must be above 0, not {self}")
 
 
 class ChildProcess:
@@ -156,7 +168,7 @@ class ChildProcess:
 
     def _receive(self, seconds: float) -> bytes:
         try:
-            if not self._answers.poll(seconds):
+            if not self._answers.poll(None if seconds > LONGEST_SECONDS else seconds):
                 raise ChildTimedOut(f"took longer than {seconds:g} s")
             return self._answers.recv_bytes()
         except (EOFError, OSError) as error:
