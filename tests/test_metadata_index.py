@@ -81,12 +81,13 @@ def test_each_field_comes_from_the_first_source_that_knows_it(library: Path) -> 
 def test_images_are_relative_to_their_table(library: Path) -> None:
     index = index_of(
         library,
-        E1__metadata="Image,Porosity\nS1/x.png,0.1\n../E2/S1/y.png,0.3\n",
+        E1__metadata="Image,Porosity\nS1/x.png,0.1\n../E1/S2/y.png,0.3\n../E2/S1/y.png,0.4\n",
         E2__metadata="Image,Porosity\nS1/x.png,0.2\n",
     )
     assert porosity(index.resolve("E1/S1/x.png")) == 0.1
     assert porosity(index.resolve("E2/S1/x.png")) == 0.2
-    assert porosity(index.resolve("E2/S1/y.png")) == 0.3
+    assert porosity(index.resolve("E1/S2/y.png")) == 0.3
+    assert porosity(index.resolve("E2/S1/y.png")) is None  # outside the table's folder
     assert porosity(index.resolve("E3/S1/x.png")) is None
 
 

@@ -208,7 +208,8 @@ class MetadataIndex:
         if row.image is not None:
             image = clean_path(row.image)
             path = clean_path(f"{place}/{row.image}") if place else image
-            self._by_path.setdefault(path, []).append(hit)
+            if below(path, place) is not None:  # a table speaks for its folder only
+                self._by_path.setdefault(path, []).append(hit)
             rows.by_image.setdefault(image, []).append(hit)
         sample = row.values.get(Field.SAMPLE)
         if sample is not None and not row.names_scan:

@@ -5,6 +5,7 @@ Every problem of a table is found before any is raised, so that its owner mends 
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods")
 """Extensions of the files that `find_tables` looks for."""
+
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 _NAMING = (Field.OBJECT_KEY, Field.IMAGE, Field.SAMPLE)
 
@@ -94,6 +97,7 @@ def find_tables(folder: Path, *, root: Path | None = None) -> list[Path]:
         The tables, those of the topmost folder first, by name within a folder.
 
     Raises:
+        MetadataError: A folder that can't be listed.
         ValueError: ``folder`` is not inside ``root``.
     """
     here = folder.absolute()
@@ -104,8 +108,23 @@ def find_tables(folder: Path, *, root: Path | None = None) -> list[Path]:
 
 
 def find_tables_below(root: Path) -> list[Path]:
-    """Find every metadata table in a folder and the folders inside it, by path."""
-    return sorted(table for place, _, _ in os.walk(root) for table in _tables_in(Path(place)))
+    """Find every metadata table in a folder and the folders inside it, by path.
+
+    Hidden folders are not entered, and links to folders are not followed.
+
+    Raises:
+        MetadataError: A folder that can't be listed.
+    """
+    found = []
+    for place, folders, _ in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += _tables_in(Path(place))
+    return sorted(found)
+
+
+def is_table_name(name: str) -> bool:
+    """Whether a file is named like a metadata table."""
+    return name.casefold().startswith("metadata") and name.casefold().endswith(TABLE_SUFFIXES)
 
 
 def read_table(path: Path, *, name: str | None = None) -> MetadataTable:
@@ -135,15 +154,29 @@ def read_table(path: Path, *, name: str | None = None) -> MetadataTable:
 
 
 def _tables_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.name.casefold().startswith("metadata")
-        and path.suffix.casefold() in TABLE_SUFFIXES
-        and path.is_file()
-    )
+    try:
+        with os.scandir(folder) as entries:
+            named = [entry for entry in entries if is_table_name(entry.name)]
+            return sorted(Path(entry.path) for entry in named if _is_file(entry))
+    except OSError as error:
+        if error.errno in _NO_FOLDER:
+            return []
+        reason = error.strerror or type(error).__name__
+        problem = MetadataProblem(
+            source=str(folder),
+            found=reason,
+            expected="a folder that can be listed: it may hold metadata tables",
+            remedy="check its permissions",
+        )
+        raise MetadataError([problem]) from None
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file, or a link that leads nowhere (whoever reads it will tell)."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+    except OSError:
+        return True
 
 
 def _no_naming_column(grid: Grid, source: str) -> MetadataProblem:
