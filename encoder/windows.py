@@ -87,8 +87,8 @@ class WindowMeter:
         self._rule = rule
         self._step = _sampling_step(n_values, width)
         self._samples: list[NDArray[Any]] = []
-        self._low = math.inf
-        self._high = -math.inf
+        self._low: float = math.inf  # or a whole number, of any size
+        self._high: float = -math.inf
 
     def add(self, plane: NDArray[Any]) -> None:
         """Take a plane into account.
@@ -102,7 +102,7 @@ class WindowMeter:
         """
         self._check_type(plane)
         with np.errstate(invalid="ignore"):  # NaN is what is being looked for
-            low, high = float(plane.min()), float(plane.max())
+            low, high = plane.min().item(), plane.max().item()  # in full: float64 has 53 bits
         if not (math.isfinite(low) and math.isfinite(high)):
             n_bad = plane.size - int(np.count_nonzero(np.isfinite(plane)))
             raise ScanError(
@@ -124,7 +124,8 @@ class WindowMeter:
             ground), the smallest and largest value; 0 to 255 for the rule "none".
 
         Raises:
-            ScanError: All values are equal (CONSTANT).
+            ScanError: All values are equal (CONSTANT), or are equal once they are floats
+                (UNSUPPORTED).
         """
         if self._low == self._high:
             raise ScanError(
@@ -139,7 +140,15 @@ class WindowMeter:
         self._samples.clear()
         low, high = quantiles(samples, LOW_QUANTILE, HIGH_QUANTILE)
         if low == high:
-            low, high = self._low, self._high
+            low, high = float(self._low), float(self._high)
+        if low == high:
+            raise ScanError(
+                self._source,
+                ScanFault.UNSUPPORTED,
+                problem=f"its values, {self._low} to {self._high}, are too close together for "
+                "their size to tell apart in 64-bit floats",
+                remedy="subtract the smallest value from all, or export it as 16-bit",
+            )
         return Window(low=low, high=high)
 
     def _check_type(self, plane: NDArray[Any]) -> None:

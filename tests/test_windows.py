@@ -148,3 +148,16 @@ def test_rule_none_refuses_other_types() -> None:
     with pytest.raises(ScanError, match='window "percentile"') as caught:
         measure(rock((30, 40)).astype(np.uint16), rule="none")
     assert caught.value.fault is ScanFault.UNSUPPORTED
+
+
+@pytest.mark.parametrize("dtype", ["u8", "i8"])
+def test_values_that_only_floats_take_for_equal_are_not_called_constant(dtype: str) -> None:
+    plane = np.full((8, 9), 1 << 60, dtype)
+    with pytest.raises(ScanError, match="there is no texture") as told:
+        measure(plane)
+    assert told.value.fault is ScanFault.CONSTANT
+    plane[3, 4] += 1
+    with pytest.raises(ScanError, match=f"{1 << 60} to {(1 << 60) + 1}, are too close") as told:
+        measure(plane)
+    assert told.value.fault is ScanFault.UNSUPPORTED
+    assert measure(plane - np.asarray(1 << 60, dtype)).high > 0.5  # the remedy works
