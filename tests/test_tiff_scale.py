@@ -67,7 +67,7 @@ def test_of_uneven_ome_sizes_the_width_is_taken(path: Path) -> None:
     info = told(path, VOLUME, ome=True, metadata={"axes": "ZYX", **scale})
     assert info.pixel_size_um == 2.0
     assert info.notes == (
-        "pixels are 2 um wide and 3 um high: the width is taken",
+        "pixels are not square: 2 x 3 um, width taken",
         "planes are 5 um apart, pixels 2 um wide",
     )
 
@@ -175,7 +175,7 @@ def test_a_resolution_without_a_unit_tells_nothing(path: Path, options: dict[str
 def test_of_uneven_resolutions_the_width_is_taken(path: Path) -> None:
     info = told(path, resolution=(2000, 1000), resolutionunit="CENTIMETER")
     assert info.pixel_size_um == 5.0
-    assert info.notes == ("pixels are 5 um wide and 10 um high: the width is taken",)
+    assert info.notes == ("pixels are not square: 5 x 10 um, width taken",)
 
 
 @pytest.mark.parametrize("value", [(0, 0), (1, 0), (0, 1)])

@@ -10,7 +10,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from encoder.readers.tiff_descriptions import ImageJStack, OmeImage
-from encoder.readers.units import PixelSize, micrometres_per
+from encoder.readers.units import (
+    PixelSize,
+    is_same_size,
+    micrometres_per,
+    unknown_unit,
+    width_taken,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +29,6 @@ _INCH_UM = 25_400.0
 _FINEST_PRINT_DPI = 600.0
 _USUAL_PRINT_DPI = (72.0, 96.0, 150.0, 200.0, 240.0, 300.0, 350.0, 400.0, 600.0)
 _SAME_DPI_WITHIN = 2e-3
-_SQUARE_WITHIN = 1e-3
 _UNCALIBRATED = {"pixel", "pixels"}
 
 
@@ -55,7 +60,7 @@ def _from_ome(scale: Mapping[str, str], *, is_volume: bool) -> PixelSize:
         unit = scale.get(f"PhysicalSize{axis}Unit", "um")
         factor = micrometres_per(unit)
         if factor is None:
-            return PixelSize(None, (f"pixel size ignored: unit '{unit}' is not known",))
+            return unknown_unit(unit)
         sizes[axis] = _number(scale.get(f"PhysicalSize{axis}")) * factor
     return _told(sizes["X"], sizes["Y"], apart=sizes["Z"] if is_volume else math.nan)
 
@@ -68,7 +73,7 @@ def _from_imagej(
         return PixelSize(None)
     factor = micrometres_per(unit)
     if factor is None:
-        return PixelSize(None, (f"pixel size ignored: unit '{unit}' is not known",))
+        return unknown_unit(unit)
     if factor == _INCH_UM:
         return _from_density(per_unit, "inch")
     across, down = (factor / density for density in per_unit)
@@ -100,12 +105,11 @@ def _told(across: float, down: float, *, apart: float = math.nan) -> PixelSize:
     """Return the size along x in micrometres; those along y and z may be NaN, not known."""
     if not (math.isfinite(across) and across > 0):
         return PixelSize(None, (f"pixel size ignored: {across:g} um is no size",))
-    notes = []
-    if down > 0 and not math.isclose(across, down, rel_tol=_SQUARE_WITHIN):
-        notes.append(f"pixels are {across:g} um wide and {down:g} um high: the width is taken")
-    if apart > 0 and not math.isclose(across, apart, rel_tol=_SQUARE_WITHIN):
-        notes.append(f"planes are {apart:g} um apart, pixels {across:g} um wide")
-    return PixelSize(float(f"{across:.6g}"), tuple(notes))
+    size = width_taken(across, down)
+    if apart > 0 and not is_same_size(across, apart):
+        note = f"planes are {apart:g} um apart, pixels {across:g} um wide"
+        return PixelSize(size.um, (*size.notes, note))
+    return size
 
 
 def _density(value: object) -> float:

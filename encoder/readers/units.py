@@ -65,15 +65,31 @@ def pixel_size(across: float, down: float, *, unit: str | None) -> PixelSize:
         return PixelSize(None, (f"pixel size ignored: {across:g} has no unit",))
     factor = micrometres_per(unit)
     if factor is None:
-        return PixelSize(None, (f"pixel size ignored: unit '{unit}' is not known",))
-    if not math.isclose(across, down, rel_tol=_SQUARE_WITHIN):
-        note = f"pixels are not square: {across * factor:g} x {down * factor:g} um, width taken"
-        return PixelSize(_rounded(across * factor), (note,))
-    return PixelSize(_rounded(across * factor))
+        return unknown_unit(unit)
+    return width_taken(across * factor, down * factor)
 
 
-def _rounded(size_um: float) -> float:
-    return float(f"{size_um:.6g}")
+def width_taken(across: float, down: float) -> PixelSize:
+    """Take the width of a pixel, rounded to six digits, with a note where the height differs.
+
+    Args:
+        across: Spacing of columns in micrometres, finite and above 0.
+        down: Spacing of rows in micrometres; NaN, or 0 and less, where it isn't known.
+    """
+    size_um = float(f"{across:.6g}")
+    if not down > 0 or is_same_size(across, down):
+        return PixelSize(size_um)
+    return PixelSize(size_um, (f"pixels are not square: {across:g} x {down:g} um, width taken",))
+
+
+def is_same_size(one: float, other: float) -> bool:
+    """Say whether two lengths differ by rounding only."""
+    return math.isclose(one, other, rel_tol=_SQUARE_WITHIN)
+
+
+def unknown_unit(unit: str) -> PixelSize:
+    """Return that a pixel size isn't known, as its unit isn't."""
+    return PixelSize(None, (f"pixel size ignored: unit '{unit}' is not known",))
 
 
 def default_pixel_size(across: float, down: float, *, field: str) -> PixelSize:
