@@ -112,7 +112,7 @@ def test_a_named_dataset_is_read_through_links_within_the_file(tmp_path: Path, n
 def test_several_candidates_are_all_named(tmp_path: Path) -> None:
     told = refusal(write(tmp_path / "rock.h5", dark=VOXELS, raw__deep=VOXELS, thin=VOXELS[0]))
     assert told.fault is ScanFault.AMBIGUOUS
-    assert "2 datasets of 3 axes: dark, raw/deep; name the one to read" in str(told)
+    assert "2 datasets of 3 axes: dark, raw/deep; name the one to read (--dataset)" in str(told)
     told = refusal(write(tmp_path / "thin.h5", a=VOXELS[0], b=VOXELS[1]))
     assert told.fault is ScanFault.AMBIGUOUS
     assert "2 datasets of 2 axes: a, b" in str(told)
@@ -122,6 +122,13 @@ def test_files_without_a_scan_say_what_they_hold(tmp_path: Path) -> None:
     told = refusal(write(tmp_path / "rock.h5", angles=np.arange(9), title="Berea"))
     assert told.fault is ScanFault.NOT_AN_IMAGE
     assert "no dataset of 2 or 3 axes of numbers, but angles (9,), title ()" in str(told)
+    waves = write(tmp_path / "waves.h5", rock=VOXELS.astype("c8"), list=np.zeros(3, "u1,f4"))
+    told = refusal(waves)
+    assert "list (3,) of records, rock (4, 5, 6) of complex numbers (complex64)" in told.problem
+    link = h5py.ExternalLink("secret.h5", "/rock")
+    told = refusal(write(tmp_path / "link.h5", entry__link=link))
+    assert told.fault is ScanFault.NOT_AN_IMAGE
+    assert "but a link entry/link to '/rock' in the file 'secret.h5'" in told.problem
     told = refusal(write(tmp_path / "empty.h5"))
     assert told.fault is ScanFault.NOT_AN_IMAGE
     assert "but nothing" in str(told)

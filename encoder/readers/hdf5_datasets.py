@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from encoder.errors import ScanError, ScanFault
 from encoder.readers.faults import unsupported
@@ -11,6 +11,7 @@ from encoder.readers.grid import COLOUR_SAMPLES
 if TYPE_CHECKING:
     # h5py has no types.
     import h5py  # type: ignore[import-untyped]
+    import numpy as np
 
 _MAX_OBJECTS = 10_000
 _MAX_LINKS = 16
@@ -18,10 +19,15 @@ _MAX_LISTED = 20
 
 
 class _Found(NamedTuple):
-    """A dataset that could be a scan."""
+    """A dataset: its name, its axes, and what it holds if not numbers."""
 
     name: str
     shape: tuple[int, ...]
+    other_type: str | None
+
+    def __str__(self) -> str:
+        of_type = f" of {self.other_type}" if self.other_type else ""
+        return f"{self.name} {self.shape}{of_type}"
 
 
 def only_candidate(source: str, file: h5py.File) -> str:
@@ -40,13 +46,13 @@ def only_candidate(source: str, file: h5py.File) -> str:
                 source,
                 ScanFault.AMBIGUOUS,
                 problem=f"it holds {len(names)} datasets of {axes} axes: {', '.join(names)}",
-                remedy="name the one to read",
+                remedy="name the one to read (--dataset)",
             )
     raise ScanError(
         source,
         ScanFault.NOT_AN_IMAGE,
-        problem=f"it holds no dataset of 2 or 3 axes of numbers, but {_listed(found)}",
-        remedy="store the image or volume as one dataset",
+        problem=f"it holds no dataset of 2 or 3 axes of numbers, but {_listed(file, found)}",
+        remedy="store the image or volume as one dataset of real numbers in this file",
     )
 
 
@@ -61,22 +67,54 @@ def _datasets(file: h5py.File) -> list[_Found]:
         nonlocal seen
         seen += 1
         if isinstance(item, h5py.Dataset):
-            is_numeric = item.dtype.kind in "buif" and item.shape is not None
-            found.append(_Found(name, item.shape if is_numeric else ()))
+            found.append(_Found(name, item.shape or (), _other_type(item.dtype)))
         return True if seen >= _MAX_OBJECTS else None
 
     file.visititems(visit)
     return found
 
 
+def _other_type(dtype: np.dtype[Any]) -> str | None:
+    """Name what a dataset holds if it is no numbers that an image may have."""
+    match dtype.kind:
+        case "b" | "u" | "i" | "f":
+            return None
+        case "c":
+            return f"complex numbers ({dtype.name})"
+        case "O" | "S" | "U":
+            return "text or references"
+        case _:
+            return "records" if dtype.names else "opaque values"
+
+
 def _axes(dataset: _Found) -> int:
     """Count the axes in space: a last axis of 3 or 4 behind two others is colour."""
+    if dataset.other_type is not None:
+        return 0
     axes = len(dataset.shape)
     return axes - 1 if axes > 2 and dataset.shape[-1] in COLOUR_SAMPLES else axes
 
 
-def _listed(found: list[_Found]) -> str:
-    return ", ".join(f"{name} {shape}" for name, shape in found[:_MAX_LISTED]) or "nothing"
+def _listed(file: h5py.File, found: list[_Found]) -> str:
+    """List what a file holds, and what it only points to."""
+    return ", ".join([*map(str, found), *_external_links(file)][:_MAX_LISTED]) or "nothing"
+
+
+def _external_links(file: h5py.File) -> list[str]:
+    import h5py  # noqa: PLC0415 - heavy: only for this format
+
+    found: list[str] = []
+    seen = 0
+
+    def visit(name: str, link: object) -> bool | None:
+        nonlocal seen
+        seen += 1
+        if isinstance(link, h5py.ExternalLink):
+            found.append(f"a link {name} to '{link.path}' in the file '{link.filename}'")
+        return True if seen >= _MAX_OBJECTS else None
+
+    file.visititems_links(visit)
+    return found
 
 
 def resolve(source: str, file: h5py.File, *, name: str) -> h5py.Dataset:
@@ -122,6 +160,6 @@ def _no_dataset(source: str, file: h5py.File, *, name: str) -> ScanError:
     return ScanError(
         source,
         ScanFault.NOT_AN_IMAGE,
-        problem=f"it has no dataset '{name}', but {_listed(_datasets(file))}",
-        remedy="name one of these",
+        problem=f"it has no dataset '{name}', but {_listed(file, _datasets(file))}",
+        remedy="name one of these (--dataset)",
     )
