@@ -271,3 +271,25 @@ def test_a_layout_given_for_a_folder_leaves_its_pictures_alone(tmp_path: Path) -
         with closing(open_scan(tmp_path / name, options)) as scan:
             formats.append(scan.info.format)
     assert formats == ["PNG", "raw", "raw"]
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (30, 1), (1, 1)])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy", ".h5", ".mha"])
+def test_images_of_a_pixel_s_breadth_are_refused(
+    tmp_path: Path, suffix: str, shape: tuple[int, int]
+) -> None:
+    path = tmp_path / f"line{suffix}"
+    line = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
+    match suffix:
+        case ".npy":
+            np.save(path, line)
+        case ".h5":
+            with h5py.File(path, "w") as file:
+                file["line"] = line
+        case ".mha":
+            sitk.WriteImage(sitk.GetImageFromArray(line), str(path))
+        case _:
+            Image.fromarray(line).save(path)
+    with pytest.raises(ScanError, match="pixels, expected at least 2 along each axis") as told:
+        open_scan(path)
+    assert told.value.fault is ScanFault.TOO_THIN

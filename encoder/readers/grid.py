@@ -109,13 +109,20 @@ def make_grid(
             problem=f"its volume is {told} voxels, expected at least 2 along each axis",
             remedy="export the whole volume, or a single plane as a 2D image",
         )
+    if min(shape[1:]) < 2:
+        raise ScanError(
+            source,
+            ScanFault.TOO_THIN,
+            problem=f"its image is {told} pixels, expected at least 2 along each axis",
+            remedy="export the whole image",
+        )
     pixels = shape[1] * shape[2]
     if pixels > max_pixels:
         raise ScanError(
             source,
             ScanFault.TOO_LARGE,
             problem=f"its planes have {pixels:,} pixels, at most {max_pixels:,} are decoded",
-            remedy="crop or downsample it, or raise the limit if you trust the file",
+            remedy="crop or downsample it, or raise the limit (--max-pixels) if you trust the file",
         )
     stored = _sample_type(source, dtype)
     return Grid(shape=shape, dtype=stored, samples=samples, is_volume=is_volume)
