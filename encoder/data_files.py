@@ -39,12 +39,12 @@ def is_described_beside(path: Path) -> bool:
         changed = path.parent.stat().st_mtime_ns
     except OSError:
         return False
-    named = _named_in(str(path.parent.absolute()), changed, int(time.monotonic()))
+    named = _named_in(str(path.parent.absolute()), (changed, int(time.monotonic())))
     return os.fsencode(path.name) in named
 
 
 @lru_cache(maxsize=8)
-def _named_in(folder: str, changed: int, second: int) -> frozenset[bytes]:  # noqa: ARG001  the key
+def _named_in(folder: str, as_of: tuple[int, int]) -> frozenset[bytes]:  # noqa: ARG001  a key
     """Return the names of all data files that the headers of a folder name."""
     try:
         headers = [path for path in Path(folder).iterdir() if _is_header(path)]
