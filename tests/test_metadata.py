@@ -28,6 +28,14 @@ def test_porosity_above_one_is_told_not_to_be_per_cent() -> None:
     assert "23.5" in str(caught.value)
 
 
+@pytest.mark.parametrize("porosity", [-0.1, math.nan, math.inf])
+def test_only_porosity_above_one_may_be_per_cent(porosity: float) -> None:
+    with pytest.raises(MetadataError) as caught:
+        Properties(porosity=porosity)
+    assert "100" not in str(caught.value)
+    assert "from 0 to 1; correct it" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

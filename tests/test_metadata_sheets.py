@@ -156,6 +156,36 @@ def test_wrong_types_in_a_spreadsheet_are_refused(tmp_path: Path) -> None:
     ]
 
 
+def test_error_cells_are_refused_with_their_place(tmp_path: Path) -> None:
+    """They were once taken as not measured."""
+    path = tmp_path / "metadata.xlsx"
+    write_xlsx(path, {"other": [], "a": [["Image", "Porosity", "Remark"], ["a.png", 0.2, "x"]]})
+    book = openpyxl.load_workbook(path)
+    for row, errors in ((3, ("#DIV/0!", None)), (5, ("#N/A", "#REF!"))):
+        book["a"].cell(row=row, column=1).value = "b.png"
+        for column, error in enumerate(errors, start=2):
+            if error is not None:
+                book["a"].cell(row=row, column=column).value = error
+                assert book["a"].cell(row=row, column=column).data_type == "e"
+    book.save(path)
+    with pytest.raises(MetadataError) as caught:
+        read_table(path)
+    assert [(each.row, each.column, each.found) for each in caught.value.problems] == [
+        (3, "Porosity", "'#DIV/0!'"),
+        (5, "Remark", "'#REF!'"),
+    ]
+
+
+def test_formulas_that_no_program_has_computed_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.xlsx"
+    write_xlsx(path, {"a": [["Image", "Porosity"], ["a.png", "=1/4"], ["b.png", "=1/5"]]})
+    table = read_table(path, name="metadata.xlsx")
+    assert [dict(row.values) for row in table.rows] == [{}, {}]
+    assert len(table.notes) == 1
+    assert table.notes[0].startswith("metadata.xlsx: 2 formulas without a computed value")
+    assert "B2" in table.notes[0]
+
+
 def test_stray_cell_far_below_is_told(tmp_path: Path) -> None:
     path = tmp_path / "metadata.xlsx"
     book = openpyxl.Workbook()

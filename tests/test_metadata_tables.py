@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from encoder.metadata.grids import MAX_TABLE_BYTES
+from encoder.metadata.grids import MAX_ROWS, MAX_TABLE_BYTES
 from encoder.metadata.problems import MetadataError, MetadataProblem
+from encoder.metadata.sheets import MAX_CELLS
 from encoder.metadata.tables import find_tables, find_tables_below, read_table
 
 if TYPE_CHECKING:
@@ -79,6 +80,50 @@ def test_point_beside_decimal_commas_might_group_thousands(tmp_path: Path) -> No
     problems = problems_of(tmp_path, "Image;phi;k_md\na.png;0,25;1.660\nb.png;0,1;1.660,5\n")
     assert [(problem.row, problem.column) for problem in problems] == [(2, "k_md"), (3, "k_md")]
     assert "decimal comma" in str(problems[0])
+
+
+@pytest.mark.parametrize("delimiter", ["\t", "|"])
+def test_decimal_commas_between_tabs_and_bars(tmp_path: Path, delimiter: str) -> None:
+    text = "Image#Porosity#Depth\na.png#0,25#1234,5\nb.png#1#7\n".replace("#", delimiter)
+    assert rows_of(tmp_path, text) == [
+        {"porosity": 0.25, "depth": 1234.5},
+        {"porosity": 1.0, "depth": 7.0},
+    ]
+
+
+def test_commas_beside_decimal_points_between_tabs_are_text(tmp_path: Path) -> None:
+    text = "Image\tPorosity\tPlugs\na.png\t0.25\t1,2\n"
+    assert rows_of(tmp_path, text) == [{"porosity": 0.25, "plugs": "1,2"}]
+
+
+def test_errors_of_a_spreadsheet_in_text_are_refused(tmp_path: Path) -> None:
+    text = "Image,Sample,Porosity,Remark\na.png,#REF!,#DIV/0!,#N/A\nb.png,S1,#N/A,#VALUE!\n"
+    problems = problems_of(tmp_path, text)
+    assert [(problem.row, problem.column, problem.found) for problem in problems] == [
+        (2, "Sample", "'#REF!'"),
+        (2, "Porosity", "'#DIV/0!'"),
+        (3, "Remark", "'#VALUE!'"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"), [("Porosity", "-0.1"), ("Porosity (%)", "230"), ("Porosity", "1e999")]
+)
+def test_remedy_of_a_porosity_that_dividing_would_not_mend(
+    tmp_path: Path, header: str, cell: str
+) -> None:
+    [problem] = problems_of(tmp_path, f"Image,{header}\na.png,{cell}\n")
+    assert "100" not in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "count"), [("a\n", MAX_ROWS + 2), (f"a{',' * 9999}\n", MAX_CELLS // 10_000 + 2)]
+)
+def test_tables_of_too_many_cells_are_refused(tmp_path: Path, line: str, count: int) -> None:
+    """Five million short rows took 2.4 GB."""
+    [problem] = problems_of(tmp_path, "Image,Porosity\n" + line * count)
+    assert f"{MAX_ROWS:,} rows and {MAX_CELLS:,} cells" in problem.expected
+    assert "split it" in problem.remedy
 
 
 @pytest.mark.parametrize("missing", ["", " ", "NaN", "nan", "-", "–", "n/a", "N/A", "NULL", "#N/A"])

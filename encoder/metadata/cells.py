@@ -22,10 +22,17 @@ MISSING = frozenset(
 )
 """Texts, without case, that mean not measured or not known."""
 
+ERRORS = frozenset(
+    {"#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"}
+)
+"""Texts of a spreadsheet's errors; ``#N/A`` is none, since it is written for what is missing."""
+
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})")
 _PADDED = re.compile(r"[+-]?0[0-9]")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
+
+_DECIMAL_POINT = re.compile(r"[+-]?[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?")
 
 _MODALITIES = {
     Modality.MICRO_CT: {
@@ -43,6 +50,16 @@ def is_missing(cell: RawCell) -> bool:
     if isinstance(cell, str):
         return cell.strip().casefold() in MISSING
     return isinstance(cell, float) and math.isnan(cell)
+
+
+def is_error(cell: RawCell) -> bool:
+    """Whether a cell is what a spreadsheet shows in place of a result."""
+    return isinstance(cell, str) and cell.strip().upper() in ERRORS
+
+
+def has_decimal_point(cell: RawCell) -> bool:
+    """Whether a cell is a number with a decimal point, such as ``0.23``."""
+    return isinstance(cell, str) and _DECIMAL_POINT.fullmatch(cell.strip()) is not None
 
 
 def has_decimal_comma(cell: RawCell) -> bool:

@@ -14,9 +14,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from encoder.metadata.cells import RawCell, has_decimal_comma, text_of
+from encoder.metadata.cells import RawCell, has_decimal_comma, has_decimal_point, text_of
 from encoder.metadata.problems import MetadataError, MetadataProblem
-from encoder.metadata.sheets import SheetError, read_sheet
+from encoder.metadata.sheets import MAX_CELLS, SheetError, read_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_TABLE_BYTES = 256 * 2**20
 """Largest table that is read."""
+
+MAX_ROWS = 1 << 20
+"""Most rows of a table that are read, as in a spreadsheet."""
 
 _DELIMITERS = ",;\t|"
 _ZIP = b"PK\x03\x04"
@@ -66,11 +69,11 @@ def read_grid(path: Path, *, source: str) -> Grid:
     if not data:
         raise _refused(source, "an empty file", **_NO_ROWS)
     if data.startswith((_ZIP, _OLE)):
-        return _grid(_sheet_rows(path, source), source)
+        return _sheet_grid(path, source)
     text, note = _decoded(data, source)
     delimiter, text = _delimiter(text)
     rows = list(_text_rows(text, delimiter, source=source))
-    comma = delimiter == ";" and any(has_decimal_comma(cell) for _, row in rows for cell in row)
+    comma = _has_decimal_commas(rows, delimiter)
     return _grid(rows, source, decimal_comma=comma, notes=(note,) if note else ())
 
 
@@ -161,12 +164,33 @@ def _delimiter(text: str) -> tuple[str, str]:
     return max(_DELIMITERS, key=bare.count), text
 
 
+def _has_decimal_commas(rows: Iterable[tuple[int, list[RawCell]]], delimiter: str) -> bool:
+    """Whether numbers are written ``0,23``.
+
+    A semicolon delimits where the comma is decimal. Tabs and bars tell nothing: there a point in
+    any number says that it is the decimal one.
+    """
+    if delimiter == ",":
+        return False
+    cells = [cell for _, row in rows for cell in row]
+    if not any(map(has_decimal_comma, cells)):
+        return False
+    return delimiter == ";" or not any(map(has_decimal_point, cells))
+
+
 def _text_rows(text: str, delimiter: str, *, source: str) -> Iterator[tuple[int, list[RawCell]]]:
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
-    number = 0
+    number = n_rows = n_cells = 0
     try:
         for number, row in enumerate(reader, start=1):
+            if not row:
+                continue
+            n_rows, n_cells = n_rows + 1, n_cells + len(row)
+            if n_rows > MAX_ROWS or n_cells > MAX_CELLS:
+                limit = f"at most {MAX_ROWS:,} rows and {MAX_CELLS:,} cells"
+                found = f"more by row {number:,}"
+                raise _refused(source, found, expected=limit, remedy="split it into several tables")
             yield number, list(row)
     except csv.Error as error:
         problem = MetadataProblem(
@@ -179,10 +203,12 @@ def _text_rows(text: str, delimiter: str, *, source: str) -> Iterator[tuple[int,
         raise MetadataError([problem]) from None
 
 
-def _sheet_rows(path: Path, source: str) -> Iterator[tuple[int, list[RawCell]]]:
+def _sheet_grid(path: Path, source: str) -> Grid:
     try:
-        rows = read_sheet(path)
+        sheet = read_sheet(path)
     except SheetError as error:
         raise _refused(source, error.found, expected=error.expected, remedy=error.remedy) from None
-    for number, row in enumerate(rows, start=1):
-        yield number, list(row)
+    rows: Iterable[tuple[int, list[RawCell]]] = (
+        (number, list(row)) for number, row in enumerate(sheet.rows, start=1)
+    )
+    return _grid(rows, source, notes=tuple(f"{source}: {note}" for note in sheet.notes))

@@ -65,20 +65,24 @@ class MetadataError(LithoscopeError):
         return "\n".join(lines)
 
 
+CORRECT = "correct it, or leave it empty if it is not known"
+"""Remedy for a value that can't be right."""
+
+
 @dataclass(frozen=True, slots=True)
 class NumberRule:
     """Which numbers a field takes.
 
     Attributes:
         expected: The allowed values, in words.
-        remedy: What to do about any other.
+        above: What else is expected of a value above ``high``, and what to do about it.
         low: Smallest value.
         high: Largest value.
         above_low: Whether ``low`` itself is refused.
     """
 
     expected: str
-    remedy: str
+    above: tuple[str, str] = ("", CORRECT)
     low: float = 0.0
     high: float = math.inf
     above_low: bool = False
@@ -88,22 +92,23 @@ class NumberRule:
         inside = self.low <= value <= self.high and math.isfinite(value)
         return inside and not (self.above_low and value == self.low)
 
+    def expected_for(self, value: float) -> str:
+        """What is expected in place of a value that is not accepted."""
+        return self.expected + (self.above[0] if self.high < value < math.inf else "")
+
+    def remedy_for(self, value: float) -> str:
+        """What to do about a value that is not accepted."""
+        return self.above[1] if self.high < value < math.inf else CORRECT
+
 
 NUMBER_RULES: Mapping[str, NumberRule] = {
     "porosity": NumberRule(
-        "a fraction from 0 to 1, not per cent",
-        "divide by 100, or say so in the column's name: 'Porosity (%)'",
+        "a fraction from 0 to 1",
+        (", not per cent", "divide by 100, or say so in the column's name: 'Porosity (%)'"),
         high=1.0,
     ),
-    "permeability_md": NumberRule(
-        "a finite permeability of at least 0 millidarcy",
-        "correct the value, or leave it empty if it was not measured",
-    ),
-    "pixel_size_um": NumberRule(
-        "a finite pixel size above 0 micrometres",
-        "correct the value, or leave it empty if it is not known",
-        above_low=True,
-    ),
+    "permeability_md": NumberRule("a finite permeability of at least 0 millidarcy"),
+    "pixel_size_um": NumberRule("a finite pixel size above 0 micrometres", above_low=True),
 }
 """Fields of ours that hold a number, with their bounds."""
 

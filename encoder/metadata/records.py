@@ -213,15 +213,16 @@ def _number_problems(name: str, value: object) -> list[MetadataProblem]:
     if value is None:
         return []
     rule = NUMBER_RULES[name]
-    if is_number(value) and rule.accepts(value):
+    number = value if is_number(value) else math.nan
+    if rule.accepts(number):
         return []
     return [
         MetadataProblem(
             source="value of a scan",
             column=name,
             found=shown(value),
-            expected=rule.expected,
-            remedy=rule.remedy,
+            expected=rule.expected_for(number),
+            remedy=rule.remedy_for(number),
         )
     ]
 

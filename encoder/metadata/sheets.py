@@ -6,11 +6,13 @@ Damaged ``.xls`` files can make the parser panic, loop or take all memory.
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import python_calamine as calamine
 
 from encoder.errors import LithoscopeError
+from encoder.metadata.lost_cells import find_lost_cells
 from encoder.sandbox.pool import Sandbox
 from encoder.sandbox.process import ChildFailure, DecodeLimits
 
@@ -45,11 +47,25 @@ class SheetError(LithoscopeError):
         return _rebuilt, (self.found, self.expected, self.remedy)
 
 
-def read_sheet(path: Path) -> list[list[SheetCell]]:
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A sheet as cells.
+
+    Attributes:
+        rows: Rows from the first one of the sheet on, empty cells as ``""``; errors of an .xlsx
+            as text (``#DIV/0!``).
+        notes: Oddities worth telling.
+    """
+
+    rows: list[list[SheetCell]]
+    notes: tuple[str, ...] = ()
+
+
+def read_sheet(path: Path) -> Sheet:
     """Read the only filled and visible sheet of a workbook (.xlsx, .xls, .ods).
 
     Returns:
-        Rows from the first one of the sheet on, empty cells as ``""``; none if no sheet is filled.
+        The sheet; without rows if none is filled.
 
     Raises:
         SheetError: A damaged or protected workbook, several filled sheets, or one beyond
@@ -62,10 +78,11 @@ def read_sheet(path: Path) -> list[list[SheetCell]]:
             raise _damaged(str(failure)) from failure
 
 
-def _read(path: Path) -> list[list[SheetCell]]:
+def _read(path: Path) -> Sheet:
     try:
         with calamine.load_workbook(path) as book:
-            return _only_sheet(book)
+            sheet = _only_sheet(book)
+            return Sheet([]) if sheet is None else _with_lost_cells(sheet, path)
     except calamine.PasswordError:
         raise SheetError(
             "a password", "a spreadsheet without one", remedy="save it without password"
@@ -74,10 +91,26 @@ def _read(path: Path) -> list[list[SheetCell]]:
         raise _damaged(str(error)) from None
 
 
-def _only_sheet(book: calamine.CalamineWorkbook) -> list[list[SheetCell]]:
+def _with_lost_cells(sheet: calamine.CalamineSheet, path: Path) -> Sheet:
+    rows = [list(row) for row in sheet.to_python(skip_empty_area=False)]
+    lost = find_lost_cells(path, sheet.name)
+    for place, text in lost.errors.items():
+        if place.row < len(rows) and place.column < len(rows[place.row]):
+            rows[place.row][place.column] = text
+    if not lost.uncomputed:
+        return Sheet(rows)
+    count = len(lost.uncomputed)
+    note = (
+        f"{count} formula{'s' if count > 1 else ''} without a computed value (first in "
+        f"{lost.uncomputed[0]}), taken as not measured; open and save it in a spreadsheet program"
+    )
+    return Sheet(rows, (note,))
+
+
+def _only_sheet(book: calamine.CalamineWorkbook) -> calamine.CalamineSheet | None:
     filled = [(sheet, sheet.end) for sheet in _visible_sheets(book) if sheet.end is not None]
     if not filled:
-        return []
+        return None
     if len(filled) > 1:
         names = ", ".join(repr(sheet.name[:30]) for sheet, _ in filled[:10])
         raise SheetError(
@@ -93,7 +126,7 @@ def _only_sheet(book: calamine.CalamineWorkbook) -> list[list[SheetCell]]:
             f"at most {MAX_CELLS:,} cells",
             remedy="remove stray cells far from the table, or use CSV",
         )
-    return [list(row) for row in sheet.to_python(skip_empty_area=False)]
+    return sheet
 
 
 def _visible_sheets(book: calamine.CalamineWorkbook) -> list[calamine.CalamineSheet]:

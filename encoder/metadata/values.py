@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from encoder.metadata.cells import (
     RawCell,
     free_values,
+    is_error,
     is_missing,
     modality_of,
     number_of,
     text_of,
 )
 from encoder.metadata.columns import ONE, Field
-from encoder.metadata.problems import NUMBER_RULES, MetadataProblem, shown
+from encoder.metadata.problems import CORRECT, NUMBER_RULES, MetadataProblem, shown
 from encoder.object_keys import ObjectKey, ObjectKeyError
 
 if TYPE_CHECKING:
@@ -51,12 +52,25 @@ class ColumnReader:
         Returns:
             Values in our units; None where missing or wrong (then it is among ``problems``).
         """
+        cells = self._without_errors(column, cells, rows=rows)
         if column.field is None:
             return free_values(cells, decimal_comma=self.decimal_comma)
         return [
             None if is_missing(cell) else self._value(column, cell, row=row)
             for cell, row in zip(cells, rows, strict=True)
         ]
+
+    def _without_errors(
+        self, column: Column, cells: Sequence[RawCell], *, rows: Sequence[int | None]
+    ) -> Sequence[RawCell]:
+        """Refuse a spreadsheet's errors: what was measured is not known to be missing."""
+        errors = [index for index, cell in enumerate(cells) if is_error(cell)]
+        for index in errors:
+            self._refuse(
+                column, cells[index], row=rows[index], expected="a value, not a formula's error"
+            )
+        lost = frozenset(errors)
+        return ["" if i in lost else cell for i, cell in enumerate(cells)] if lost else cells
 
     def _value(self, column: Column, cell: RawCell, *, row: int | None) -> Scalar | None:
         if column.name in NUMBER_RULES:
@@ -87,9 +101,14 @@ class ColumnReader:
             expected = f"a number with a decimal {mark} and no unit"
             self._refuse(column, cell, row=row, expected=expected)
         elif not rule.accepts(value):
-            converted = "" if column.factor == ONE else f" after conversion from {column.unit}"
+            is_ours = column.factor == ONE
+            converted = "" if is_ours else f" after conversion from {column.unit}"
             self._refuse(
-                column, cell, row=row, expected=rule.expected + converted, remedy=rule.remedy
+                column,
+                cell,
+                row=row,
+                expected=rule.expected_for(value) + converted,
+                remedy=rule.remedy_for(value) if is_ours else CORRECT,
             )
             return None
         return value
@@ -101,7 +120,7 @@ class ColumnReader:
         *,
         row: int | None,
         expected: str,
-        remedy: str = "correct it, or leave it empty if it is not known",
+        remedy: str = CORRECT,
     ) -> None:
         self.problems.append(
             MetadataProblem(
