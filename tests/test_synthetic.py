@@ -248,6 +248,21 @@ def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["keep.txt"]
 
 
+def test_an_empty_folder_is_filled_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current folder, a link and a mounted volume can't be removed and renamed over."""
+    spec = LibrarySpec(reservoirs=2, samples=1, size=16, thin_sections=0)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to("target")
+    build_library(spec, tmp_path / "link")
+    monkeypatch.chdir(tmp_path / "here")
+    build_library(spec, Path())
+    assert digest(tmp_path / "here") == digest(tmp_path / "target")
+    assert not [path for path in (tmp_path / "here").iterdir() if path.name.startswith(".")]
+
+
 def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(LibraryError, match="can't be written") as caught:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
+import os
 import shutil
 import signal
 import tempfile
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from encoder.sandbox.child import die_with
 from trainer.library_plan import LibraryError, LibraryPlan, LibrarySpec, SampleTask, plan_library
 from trainer.rock_files import write_picture, write_volume
 from trainer.rock_physics import RockProperties, measure_rock
@@ -149,22 +151,25 @@ def build_library(
 
 @contextmanager
 def _appearing_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out` that becomes it if all goes well, and else disappears."""
+    """A hidden folder inside `out` whose contents move up if all goes well, and else disappear.
+
+    Inside, because `out` may be the current folder, a link to a folder or a mounted volume.
+    """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         what = "is not empty" if out.is_dir() else "is a file"
         raise LibraryError(f"{out}: {what}; name a new folder or remove it first")
-    parent = out.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=parent))
+    is_new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".building-", dir=out))
     try:
-        library = folder / "library"
-        library.mkdir()
-        yield library
-        if out.exists():
-            out.rmdir()
-        library.rename(out)
+        yield folder
+        for path in sorted(folder.iterdir()):
+            path.rename(out / path.name)
+        is_new = False
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if is_new:
+            shutil.rmtree(out, ignore_errors=True)
 
 
 def _make_samples(
@@ -177,16 +182,19 @@ def _make_samples(
             yield make_sample(task, folder)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_alone)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_serve_parent, initargs=(os.getpid(),)
+    )
     try:
         yield from pool.map(make_sample, tasks, [folder] * len(tasks))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_alone() -> None:
-    """Ctrl-C reaches all processes of a terminal: the parent alone answers it."""
+def _serve_parent(parent: int) -> None:
+    """End with the parent, and leave Ctrl-C, which reaches all of a terminal, to it alone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with(parent)
 
 
 def _write_records(plan: LibraryPlan, made: list[MadeSample], *, folder: Path) -> None:

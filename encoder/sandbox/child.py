@@ -65,7 +65,7 @@ def main(
         scratch: Folder for temporary files, emptied after every job.
         preload: Modules to import before the first job, so that its time isn't spent on them.
     """
-    _die_with(parent)
+    die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Data, not address space: file-backed mappings of lazy volumes are no burden.
@@ -142,7 +142,7 @@ def _remove_contents(folder: Path) -> None:
             entry.unlink(missing_ok=True)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """End with the parent even while a C library holds on to the interpreter (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
