@@ -19,6 +19,10 @@ LIMITS = DecodeLimits()
 app = typer.Typer(add_completion=False)
 
 Paths = Annotated[list[Path], typer.Argument(readable=False, help="Scans, and folders of scans.")]
+Library = Annotated[
+    Path | None,
+    typer.Option(help="Folder that reservoirs' folders and tables lie in; else it is looked for."),
+]
 Raw = Annotated[
     str | None,
     typer.Option(
@@ -63,6 +67,7 @@ def inspect(  # noqa: PLR0913  a command's options
     window: Annotated[
         WindowChoice, typer.Option(help="Grey window: measured, or none for calibrated 8-bit data.")
     ] = WindowChoice.PERCENTILE,
+    library: Library = None,
     raw: Raw = None,
     dataset: Dataset = None,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -82,6 +87,7 @@ def inspect(  # noqa: PLR0913  a command's options
         memory_mib=memory_mib,
         timeout_s=timeout_s,
         jobs=jobs,
+        library=library,
     )
     request = InspectRequest(
         reading=reading, sheet=sheet, as_json=output is OutputFormat.JSON, window=window.value
@@ -102,6 +108,7 @@ def encode(  # noqa: PLR0913  a command's options
             help="Where weights come from: imagenet, seed:N (untrained), a bundle or file."
         ),
     ] = "imagenet",
+    library: Library = None,
     raw: Raw = None,
     dataset: Dataset = None,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -121,6 +128,7 @@ def encode(  # noqa: PLR0913  a command's options
         memory_mib=memory_mib,
         timeout_s=timeout_s,
         jobs=jobs,
+        library=library,
     )
     request = EncodeRequest(reading=reading, encoder=encoder, init=init, out=out)
     raise typer.Exit(run_encode(request, find_weights=context.obj))

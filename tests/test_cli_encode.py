@@ -89,14 +89,28 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(library: Path, tmp_path: Pa
     assert pq.read_table(out).num_rows == 6
 
 
-def test_nothing_is_written_where_a_table_is_wrong(library: Path, tmp_path: Path) -> None:
+def test_a_wrong_table_refuses_the_scans_of_its_library_alone(
+    library: Path, tmp_path: Path
+) -> None:
     (library / "metadata.csv").write_text("Image,Porosity\nvolume.tif,20\n")
+    (tmp_path / "other").mkdir()
+    (library / "E1/S2/plane.png").rename(tmp_path / "other/plane.png")
     out = tmp_path / "vectors.parquet"
-    code, _, errors = encode(library, "--out", out)
+    code, told, errors = encode(library, tmp_path / "other", "--out", out)
     assert code == 1
     assert "row 2" in errors
-    assert "nothing encoded" in errors
-    assert not out.exists()
+    assert "wrong metadata tables in its library" in errors
+    assert "1 vector of 1 scan, 1 refused" in told
+    assert pq.read_table(out).num_rows == 1
+
+
+def test_the_library_can_be_told(library: Path, tmp_path: Path) -> None:
+    out = tmp_path / "vectors.parquet"
+    (library / "metadata.csv").unlink()
+    code, _, _ = encode(library / "E1/S2", "--library", library, "--out", out)
+    assert code == 0
+    row = pq.read_table(out).to_pylist()[0]
+    assert (row["reservoir"], row["sample"]) == ("E1", "S2")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from encoder.commands.collect import collect_scans
 from encoder.commands.inspection import count_text
 from encoder.commands.outputs import check_output
 from encoder.commands.reading import Libraries, ReadingRequest
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from encoder.decoding import DecodedScan
     from encoder.metadata.records import ScanMetadata
     from encoder.neural_encoder import Encoder
-
-NOTHING_ENCODED = "nothing encoded: mend the metadata tables first"
 
 
 class FindWeights(Protocol):
@@ -73,13 +70,12 @@ def run_encode(request: EncodeRequest, *, find_weights: FindWeights) -> int:
     """
     start = time.perf_counter()
     options = request.reading.read_options()
-    files = collect_scans(request.reading.paths)
+    files = request.reading.files()
     check_output(request.out, inputs=(file.path for file in files), suffix=".parquet")
     encoder = load_encoder(request.encoder, request.init, find_weights=find_weights)
     libraries = Libraries.of(files)
-    if libraries.problems:
-        typer.echo("\n".join([*libraries.problems, NOTHING_ENCODED]), err=True)
-        return 1
+    for problem in libraries.problems:
+        typer.echo(printable(problem), err=True)
     session = EncodingSession(encoder)
     reader = _Reader(libraries, {file.path: file for file in files})
     with vector_table(request.out, encoder) as table, request.reading.pool() as pool:
@@ -88,8 +84,10 @@ def run_encode(request: EncodeRequest, *, find_weights: FindWeights) -> int:
         for scan, vectors in encode_scans(reader.good_scans(results), session):
             table.append(scan, vectors, metadata=reader.metadata_of(scan))
             reader.slices += len(vectors)
+    for note in (*files.notes, *libraries.notes(request.reading.paths)):
+        typer.echo(printable(f"note: {note}"), err=True)
     typer.echo(_summary(request.out, session, reader=reader, seconds=time.perf_counter() - start))
-    return 1 if reader.refused else 0
+    return 1 if reader.refused or libraries.problems else 0
 
 
 def load_encoder(name: str, init: str, *, find_weights: FindWeights) -> Encoder:
@@ -122,21 +120,26 @@ class _Reader:
         with progress_bar() as progress:
             bar = progress.add_task("Encoding scans", total=len(self.files))
             for path, result in results:
-                try:
-                    if isinstance(result, ScanError):
-                        raise result
-                    metadata = self._libraries.resolve(self.files[path])
-                    self._known[path] = metadata.with_file_pixel_size(result.info.pixel_size_um)
+                if isinstance(result, ScanError):
+                    self._refuse(path, self.files[path].problem or result.reason)
+                elif self._knows(result):
                     yield result
-                except (ScanError, MetadataError) as error:
-                    self._refuse(path, error)
                 progress.advance(bar)
 
     def metadata_of(self, scan: DecodedScan) -> ScanMetadata:
         return self._known.pop(scan.path)
 
-    def _refuse(self, path: Path, error: ScanError | MetadataError) -> None:
-        reason = error.reason if isinstance(error, ScanError) else str(error)
+    def _knows(self, scan: DecodedScan) -> bool:
+        """Look the scan's metadata up; what is contradictory is refused."""
+        try:
+            metadata = self._libraries.resolve(self.files[scan.path], strict=True)
+        except MetadataError as error:
+            self._refuse(scan.path, "; ".join(map(str, error.problems)))
+            return False
+        self._known[scan.path] = metadata.with_file_pixel_size(scan.info.pixel_size_um)
+        return True
+
+    def _refuse(self, path: Path, reason: str) -> None:
         self.refused += 1
         typer.echo(printable(f"{path}: {reason}"), err=True)
 

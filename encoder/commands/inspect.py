@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from encoder.commands.collect import ScanFile, collect_scans
 from encoder.commands.inspection import Inspection, count_text
 from encoder.commands.outputs import check_output, written_whole
 from encoder.commands.reading import Libraries, ReadingRequest
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from encoder.commands.collect import ScanFile
     from encoder.decoding import DecodedScan
     from encoder.windows import WindowRule
 
@@ -62,7 +62,7 @@ def run_inspect(request: InspectRequest) -> int:
     Raises:
         LithoscopeError: The request can't be carried out.
     """
-    files = collect_scans(request.reading.paths)
+    files = request.reading.files()
     if request.sheet is not None:
         check_output(request.sheet, inputs=(file.path for file in files), suffix=".png")
     libraries = Libraries.of(files)
@@ -73,7 +73,7 @@ def run_inspect(request: InspectRequest) -> int:
         tally.add(inspection)
         sheet.add(number, inspection)
         typer.echo(_text(inspection, n_scans=len(files), as_json=request.as_json))
-    for note in libraries.notes(request.reading.paths):
+    for note in (*files.notes, *libraries.notes(request.reading.paths)):
         typer.echo(printable(f"note: {note}"), err=True)
     if not request.as_json:
         typer.echo(tally.summary())
@@ -100,7 +100,7 @@ def _inspections(
 def _inspect(
     file: ScanFile, result: DecodedScan | ScanError, *, libraries: Libraries
 ) -> Inspection:
-    problems = [result.reason] if isinstance(result, ScanError) else []
+    problems = [file.problem or result.reason] if isinstance(result, ScanError) else []
     scan = None if isinstance(result, ScanError) else result
     metadata = None
     try:
