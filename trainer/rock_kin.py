@@ -66,6 +66,10 @@ def plan_reservoirs(count: int, rng: np.random.Generator) -> list[Reservoir]:
     ]
 
 
+POROSITY_MAX = 0.48
+"""The loosest sand has hardly more; a draw beyond it is taken back to it."""
+
+
 def draw_sample(recipe: Recipe, rng: np.random.Generator) -> Recipe:
     """Draw one sample of a reservoir: the recipe of a plug, porosity and all.
 
@@ -78,7 +82,7 @@ def draw_sample(recipe: Recipe, rng: np.random.Generator) -> Recipe:
     """
     return replace(
         recipe,
-        porosity=recipe.porosity * _around(0.24, rng),
+        porosity=min(recipe.porosity * _around(0.24, rng), POROSITY_MAX),
         grain_radius=recipe.grain_radius * _around(0.07, rng),
         blob_sigma=recipe.blob_sigma * _around(0.10, rng),
         cement=recipe.cement * _around(0.25, rng),

@@ -43,7 +43,10 @@ class Inspection:
     def line(self) -> str:
         """Tell all of it in one line."""
         verdict = "REFUSED" if self.scan is None else "PROBLEM" if self.problems else "ok"
-        facts = [str(self.path), *(_facts(self.scan).values() if self.scan else ())]
+        facts = [str(self.path)]
+        if self.scan is not None:
+            told = _facts(self.scan)
+            facts += [*told.values()][:3] + [f"window {told['window']}", told["slices"]]
         facts += [f"{', '.join(values)} ({source})" for source, values in self._by_source().items()]
         facts += [f"note: {note}" for note in self.notes]
         facts += [f"PROBLEM: {problem}" for problem in self.problems]
