@@ -46,7 +46,7 @@ class Inspection:
         facts = [str(self.path)]
         if self.scan is not None:
             told = _facts(self.scan)
-            facts += [*told.values()][:3] + [f"window {told['window']}", told["slices"]]
+            facts += (told | {"window": f"window {told['window']}"}).values()
         facts += [f"{', '.join(values)} ({source})" for source, values in self._by_source().items()]
         facts += [f"note: {note}" for note in self.notes]
         facts += [f"PROBLEM: {problem}" for problem in self.problems]
