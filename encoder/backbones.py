@@ -5,6 +5,7 @@ Shapes: N images, S pixels a side, F features (512 for ResNet-18 and ResNet-34).
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +26,9 @@ FEATURES = 512
 """F: channels of the last stage of a ResNet of basic blocks."""
 
 _CLASSIFIER = "fc."
+
+_drawing = threading.Lock()
+"""Held while the process's one CPU generator is another's: see ``seeded``."""
 
 
 class ResNetTrunk(nn.Module):
@@ -80,11 +84,15 @@ def pool(maps: Tensor) -> Tensor:
 def seeded(seed: int) -> Iterator[None]:
     """Draw reproducibly inside the block; the global generators are left as they were.
 
+    torch's layers draw their start from one generator for the whole process. Blocks of several
+    threads therefore wait for each other (don't nest them), but a thread that draws from that
+    generator outside such a block spoils the numbers of one that runs meanwhile: it must not.
+
     Args:
         seed: From 0, below 2^63.
     """
     # torch.manual_seed would also reseed the generators of every GPU.
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+    with _drawing, torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         yield
 
@@ -102,7 +110,7 @@ def load_trunk(name: BackboneName, path: Path) -> ResNetTrunk:
     Raises:
         WeightsError: The file can't be read, or holds another network.
     """
-    with seeded(0):  # values are replaced at once; the global generator must not move
+    with torch.device("meta"):  # shapes only: nothing is drawn
         trunk = ResNetTrunk(name)
     found = {
         key: value for key, value in read_state(path).items() if not key.startswith(_CLASSIFIER)
@@ -113,5 +121,5 @@ def load_trunk(name: BackboneName, path: Path) -> ResNetTrunk:
         raise WeightsError(
             f"{path}: not the weights of {name} ({error}); name a file made for {name}"
         ) from error
-    trunk.load_state_dict(state)
+    trunk.load_state_dict(state, assign=True)
     return trunk.eval()

@@ -9,14 +9,25 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from encoder.backbones import seeded
-from encoder.bundle_manifest import ID_DIGITS, SCHEMA_VERSION, BundleManifest, parse_manifest
+from encoder.bundle_manifest import (
+    ID_DIGITS,
+    MANIFEST_BYTES_MAX,
+    SCHEMA_VERSION,
+    BundleManifest,
+    one_line,
+    parse_manifest,
+)
 from encoder.model_errors import BundleError, WeightsError
 from encoder.neural_encoder import NeuralEncoder
 from encoder.preprocess import Preprocessing
@@ -25,8 +36,11 @@ from encoder.state_files import fit_state, is_safetensors, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from io import BufferedReader
 
     from torch import Tensor
+
+    from encoder.embedding_model import EmbeddingModel
 
 MANIFEST_NAME = "model.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -53,7 +67,9 @@ def save_bundle(
         What was written into ``model.json``.
 
     Raises:
-        BundleError: The folder exists, or can't be written.
+        BundleError: The folder exists or can't be written, or what was to be written would be
+            refused when it is loaded: weights that aren't finite, a name that the architecture
+            may not bear, figures that are no finite numbers.
     """
     if folder.exists():
         raise BundleError(f"{folder}: exists already, and bundles are never changed; name another")
@@ -64,17 +80,25 @@ def save_bundle(
         raise _unwritable(folder, error) from error
     try:
         _write_weights(partial / WEIGHTS_NAME, encoder)
-        manifest = _manifest(
+        text = _manifest_text(
             encoder,
             weights_sha256=_file_sha256(partial / WEIGHTS_NAME),
             provenance=encoder.provenance if provenance is None else provenance,
             metrics=encoder.metrics if metrics is None else metrics,
         )
-        _write_durably(partial / MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n")
+        _write_durably(partial / MANIFEST_NAME, text)
+        manifest = parse_manifest(folder, text.encode())
+        _read_model(partial, manifest)
         partial.chmod(0o755)  # mkdtemp's folders are the owner's alone
         partial.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise _unwritable(folder, error) from error
+    except WeightsError as error:
+        raise BundleError(f"{folder}: not written: {error}; check the model's weights") from error
+    except ValidationError as error:
+        raise BundleError(f"{folder}: not written: {one_line(error)}; correct it") from error
+    except (PydanticSerializationError, UnicodeError) as error:
+        raise BundleError(f"{folder}: not written: {error}; give plain numbers and text") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
@@ -93,17 +117,14 @@ def load_bundle(folder: Path) -> NeuralEncoder:
         BundleError: The bundle is refused; the text tells why.
     """
     manifest = verify_bundle(folder)
-    with seeded(0):  # values are replaced at once; the global generator must not move
-        model = build_model(manifest.architecture)
     try:
-        model.load_state_dict(fit_state(model.state_dict(), read_state(folder / WEIGHTS_NAME)))
+        model = _read_model(folder, manifest)
     except WeightsError as error:
         raise BundleError(
             f"{folder}: weights don't fit the architecture ({error}); publish the model again"
         ) from error
     return NeuralEncoder(
         name=manifest.encoder,
-        architecture=manifest.architecture,
         model=model,
         preprocessing=Preprocessing.from_dict(manifest.preprocessing),
         init=manifest.init,
@@ -129,44 +150,74 @@ def verify_bundle(folder: Path) -> BundleManifest:
     _refuse_pickles(folder)
     path = folder / MANIFEST_NAME
     try:
-        text = path.read_bytes()
+        with _open_regular(path) as file:
+            text = file.read(MANIFEST_BYTES_MAX + 1)
     except FileNotFoundError as error:
         raise BundleError(
             f"{folder}: no bundle, {MANIFEST_NAME} is missing; name the folder that holds it"
         ) from error
     except OSError as error:
-        raise BundleError(f"{path}: can't be read ({error.strerror})") from error
+        raise BundleError(
+            f"{path}: can't be read ({error.strerror}); fetch the bundle again"
+        ) from error
     manifest = parse_manifest(path, text)
     _check_weights_file(folder, manifest)
     return manifest
 
 
+def _read_model(folder: Path, manifest: BundleManifest) -> EmbeddingModel[Any]:
+    """Build the network that a manifest tells of, with the weights beside it."""
+    with torch.device("meta"):  # shapes only: nothing is drawn
+        model = build_model(manifest.architecture)
+    state = fit_state(model.state_dict(), read_state(folder / WEIGHTS_NAME))
+    model.load_state_dict(state, assign=True)
+    return model
+
+
 def _check_weights_file(folder: Path, manifest: BundleManifest) -> None:
     path = folder / WEIGHTS_NAME
     try:
-        with path.open("rb") as file:
+        with _open_regular(path) as file:
             head = file.read(16)
-        found = _file_sha256(path)
+            file.seek(0)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise BundleError(
             f"{path}: can't be read ({error.strerror}); fetch the bundle again"
         ) from error
-    if head[:2] == b"PK" or head[:1] == b"\x80":
+    # A safetensors file may begin with any two bytes: they are its header's length.
+    is_pickle = head[:2] == b"PK" or head[:1] == b"\x80"
+    if is_pickle and not is_safetensors(head):
         raise BundleError(
             f"{path}: holds a pickle, which could run code; only safetensors are read: "
             "publish the model again"
         )
-    if found != manifest.weights_sha256 or not is_safetensors(head):
+    if found != manifest.weights_sha256:
         raise BundleError(
             f"{path}: damaged (SHA-256 expected {manifest.weights_sha256[:ID_DIGITS]}…, "
             f"found {found[:ID_DIGITS]}…); fetch the bundle again"
         )
+    if not is_safetensors(head):
+        raise BundleError(f"{path}: expected safetensors, found else; publish the model again")
+
+
+def _open_regular(path: Path) -> BufferedReader:
+    """Open a file of a bundle, never by a link out of the folder, nor a pipe, which would block."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise BundleError(
+            f"{path}: expected a regular file, found a link, folder or pipe; fetch the bundle again"
+        )
+    return path.open("rb")
 
 
 def _refuse_pickles(folder: Path) -> None:
     if not folder.is_dir():
         raise BundleError(f"{folder}: no such folder; name the folder of a bundle")
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise BundleError(f"{folder}: can't be read ({error.strerror}); allow it") from error
+    for path in paths:
         if path.suffix.lower() in _PICKLE_SUFFIXES:
             raise BundleError(
                 f"{path}: pickled weights could run code and are refused; "
@@ -174,13 +225,13 @@ def _refuse_pickles(folder: Path) -> None:
             )
 
 
-def _manifest(
+def _manifest_text(
     encoder: NeuralEncoder,
     *,
     weights_sha256: str,
     provenance: Mapping[str, str],
     metrics: Mapping[str, float],
-) -> BundleManifest:
+) -> str:
     manifest = BundleManifest(
         schema_version=SCHEMA_VERSION,
         encoder=encoder.name,
@@ -193,13 +244,15 @@ def _manifest(
         metrics=dict(metrics),
         weights_sha256=weights_sha256,
         sha256="0" * 64,
+        manifest_sha256="0" * 64,
     )
-    return manifest.model_copy(update={"sha256": manifest.identity()})
+    return manifest.signed().model_dump_json(indent=2) + "\n"
 
 
 def _write_weights(path: Path, encoder: NeuralEncoder) -> None:
     state: dict[str, Tensor] = {
-        name: tensor.detach().cpu().contiguous()
+        # Copied: tensors that share memory, as tied weights do, are no safetensors.
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in encoder.model.state_dict().items()
     }
     save_file(state, path)
@@ -219,8 +272,9 @@ def _file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _unwritable(folder: Path, error: OSError) -> BundleError:
+def _unwritable(folder: Path, error: OSError | SafetensorError) -> BundleError:
+    reason = getattr(error, "strerror", None) or error
     return BundleError(
-        f"{folder}: can't be written ({error.strerror or error}); "
+        f"{folder}: can't be written ({reason}); "
         "name a folder that can be made, on a disk with room"
     )

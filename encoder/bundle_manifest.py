@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 ID_DIGITS = 12
+MANIFEST_BYTES_MAX = 1 << 20
 
 _SHA256 = r"^[0-9a-f]{64}$"
 
@@ -38,6 +39,7 @@ class BundleManifest(BaseModel):
         metrics: Figures of its evaluation.
         weights_sha256: SHA-256 of the weights file.
         sha256: SHA-256 of everything that vectors depend on (``identity``).
+        manifest_sha256: SHA-256 of all the other fields (``digest``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +55,7 @@ class BundleManifest(BaseModel):
     metrics: dict[str, FiniteFloat] = Field(default_factory=dict)
     weights_sha256: str = Field(pattern=_SHA256)
     sha256: str = Field(pattern=_SHA256)
+    manifest_sha256: str = Field(pattern=_SHA256)
 
     @property
     def bundle_id(self) -> str:
@@ -65,12 +68,19 @@ class BundleManifest(BaseModel):
         The same weights fused or preprocessed otherwise give other vectors, so they are another
         bundle; what is merely told about it (origin, figures) changes nothing.
         """
-        essence = self.model_dump(
-            mode="json",
-            include={"encoder", "architecture", "preprocessing", "weights_sha256"},
-        )
-        text = json.dumps(essence, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _hash(self, {"encoder", "architecture", "preprocessing", "weights_sha256"})
+
+    def digest(self) -> str:
+        """Hash all fields but the digest: origin and figures are trusted too where they are shown.
+
+        It finds damage and careless editing; who changes a bundle on purpose can hash it anew.
+        """
+        return _hash(self, set(BundleManifest.model_fields) - {"manifest_sha256"})
+
+    def signed(self) -> BundleManifest:
+        """Return a copy whose two checksums are right."""
+        known = self.model_copy(update={"sha256": self.identity()})
+        return known.model_copy(update={"manifest_sha256": known.digest()})
 
 
 def parse_manifest(path: Path, text: bytes) -> BundleManifest:
@@ -86,16 +96,19 @@ def parse_manifest(path: Path, text: bytes) -> BundleManifest:
     Raises:
         BundleError: It is of a newer release, damaged, changed, or of an unknown encoder.
     """
+    if len(text) > MANIFEST_BYTES_MAX:
+        raise BundleError(
+            f"{path}: larger than {MANIFEST_BYTES_MAX} bytes, no manifest; fetch the bundle again"
+        )
     try:
         content = json.loads(text)
-    except ValueError as error:
-        raise BundleError(f"{path}: no JSON ({error}); fetch the bundle again") from error
-    _check_version(path, content)
-    try:
+        _check_version(path, content)
         manifest = BundleManifest.model_validate(content)
+        _check_meaning(path, manifest)
     except ValidationError as error:
-        raise BundleError(f"{path}: {_one_line(error)}; fetch the bundle again") from error
-    _check_meaning(path, manifest)
+        raise BundleError(f"{path}: {one_line(error)}; fetch the bundle again") from error
+    except (ValueError, RecursionError) as error:  # the latter: brackets within brackets
+        raise BundleError(f"{path}: no JSON ({error}); fetch the bundle again") from error
     return manifest
 
 
@@ -126,14 +139,22 @@ def _check_meaning(path: Path, manifest: BundleManifest) -> None:
             f"{path}: architecture, dimension or metric are not those of {manifest.encoder!r}; "
             "publish the model again"
         )
-    if manifest.identity() != manifest.sha256:
+    if (manifest.identity(), manifest.digest()) != (manifest.sha256, manifest.manifest_sha256):
         raise BundleError(
             f"{path}: was changed after it was written (its checksum differs); "
             "fetch the bundle again"
         )
 
 
-def _one_line(error: ValidationError) -> str:
+def _hash(manifest: BundleManifest, names: set[str]) -> str:
+    """Hash some fields as JSON in one fixed form."""
+    text = json.dumps(
+        manifest.model_dump(mode="json", include=names), sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def one_line(error: ValidationError) -> str:
     """Tell all problems of a manifest at once."""
     return "; ".join(
         f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"

@@ -64,7 +64,6 @@ def build_encoder(
         origin = "ImageNet" if isinstance(start, ImageNet) else f"weights file {path.name}"
     return NeuralEncoder(
         name=name,
-        architecture=entry.architecture,
         model=model,
         preprocessing=preprocessing or Preprocessing(),
         init=origin,

@@ -6,7 +6,7 @@ Shapes: N images, S pixels a side, D dimensions.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -56,8 +56,7 @@ class NeuralEncoder:
 
     Attributes:
         name: Name in the registry.
-        architecture: What the network is made of.
-        model: The network, in evaluation mode.
+        model: The network; it is put into evaluation mode.
         preprocessing: How slices are made for it.
         init: Where its weights come from, such as ``"untrained, seed:0"`` or ``"ImageNet"``.
         bundle_id: Name of the bundle that it was loaded from, or None.
@@ -66,13 +65,21 @@ class NeuralEncoder:
     """
 
     name: str
-    architecture: DSNNSpec | VanillaSpec
     model: EmbeddingModel[Any]
     preprocessing: Preprocessing
     init: str
     bundle_id: str | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Put the network into evaluation mode: else vectors would depend on their batch."""
+        self.model.eval()
+
+    @property
+    def architecture(self) -> DSNNSpec | VanillaSpec:
+        """What the network is made of, as it says itself."""
+        return cast("DSNNSpec | VanillaSpec", self.model.spec)
 
     @property
     def dimension(self) -> int:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -18,6 +22,9 @@ GAIN_WORTH_HAVING = 1.3
 _RUNS = 10
 
 logger = logging.getLogger(__name__)
+
+_probing = threading.RLock()
+"""Held while the process is set to one thread: a second probe would restore that as the number."""
 
 
 def working_dtype(precision: Precision, device: torch.device) -> torch.dtype:
@@ -37,21 +44,39 @@ def working_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-@functools.cache
 def bf16_gain() -> float:
     """Measure how many times faster bf16 is than float32, on a convolution as ResNets have them.
 
-    Only CPUs with matrix units for bf16 (AMX) gain; others may take several times longer. What is
-    compared is the processor time of one thread: a busy machine must not change the answer.
+    Only CPUs with matrix units for bf16 (AMX) gain; others may take several times longer. It is
+    measured once per process, also where several threads ask at once.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        gain = _best_seconds(torch.float32) / _best_seconds(torch.bfloat16)
-    finally:
-        torch.set_num_threads(threads)
+    with _probing:
+        return _gain_of_this_machine()
+
+
+@functools.cache
+def _gain_of_this_machine() -> float:
+    gain = measure_gain(_best_seconds)
     logger.debug("bf16 is %.1f times as fast as float32 on this CPU", gain)
     return gain
+
+
+def measure_gain(best_seconds: Callable[[torch.dtype], float]) -> float:
+    """Compare the processor time of one thread: a busy machine must not change the answer.
+
+    Args:
+        best_seconds: Times the same work in a type; torch has one thread while it is called.
+
+    Returns:
+        Float32's time by bf16's: above 1 where bf16 gains.
+    """
+    with _probing:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return best_seconds(torch.float32) / best_seconds(torch.bfloat16)
+        finally:
+            torch.set_num_threads(threads)
 
 
 @torch.inference_mode()

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ALGORITHM_VERSION = 1
 """Raised whenever the same settings give other pixels than before: what was indexed is stale."""
 
+SIZE_MAX = 4096
+"""Largest S, in pixels: a batch of larger squares fits into no memory."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -55,8 +58,8 @@ class Preprocessing:
         Raises:
             ValueError: A setting is out of its range.
         """
-        if self.size < 1:
-            raise ValueError(f"size must be at least 1, not {self.size}")
+        if not 1 <= self.size <= SIZE_MAX:
+            raise ValueError(f"size must be from 1 to {SIZE_MAX}, not {self.size}")
         if self.window not in get_args(WindowRule):
             raise ValueError(f"window must be one of {get_args(WindowRule)}, not {self.window!r}")
         if not all(np.isfinite((*self.mean, *self.std))) or min(self.std) <= 0.0:
@@ -76,7 +79,12 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON types."""
         settings = asdict(self)
-        return {**settings, "mean": list(self.mean), "std": list(self.std)}
+        return {
+            **settings,
+            "size": int(self.size),  # numpy's numbers are no JSON
+            "mean": [float(value) for value in self.mean],
+            "std": [float(value) for value in self.std],
+        }
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Preprocessing:

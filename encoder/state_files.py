@@ -52,6 +52,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: The file can't be read, or holds something else.
     """
+    if path.exists() and not path.is_file():
+        raise WeightsError(f"{path}: no regular file; name a weights file or a bundle's folder")
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -72,37 +74,45 @@ def fit_state(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> di
     """Check that tensors are those of a network.
 
     Args:
-        expected: The network's own state dict.
+        expected: The network's own state dict; of its tensors only shape and type matter, so that
+            they may be on the meta device.
         found: Tensors that were read.
 
     Returns:
-        ``found``, with the step counters of batch norm where they are missing.
+        Copies of ``found`` on the CPU in the types expected, with the step counters of batch norm
+        where they are missing.
 
     Raises:
         WeightsError: A tensor is missing, unknown, of another shape or kind, or not finite; the
             text tells which, without naming the file.
     """
-    state = {
-        **{name: tensor for name, tensor in expected.items() if name.endswith(BATCH_COUNTER)},
-        **found,
+    counters = {
+        name: torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
+        for name, tensor in expected.items()
+        if name.endswith(BATCH_COUNTER)
     }
+    state = {**counters, **found}
     if missing := expected.keys() - state.keys():
         raise WeightsError(f"{_first(missing)} is missing")
     if unknown := state.keys() - expected.keys():
         raise WeightsError(f"{_first(unknown)} has no place in this network")
-    for name, tensor in expected.items():
-        _check_tensor(name, tensor, found=state[name])
-    return state
+    return {name: _fit_tensor(name, tensor, found=state[name]) for name, tensor in expected.items()}
 
 
-def _check_tensor(name: str, expected: Tensor, *, found: Tensor) -> None:
+def _fit_tensor(name: str, expected: Tensor, *, found: Tensor) -> Tensor:
     if found.shape != expected.shape:
         shapes = f"{tuple(expected.shape)}, found {tuple(found.shape)}"
         raise WeightsError(f"{name}: expected shape {shapes}")
-    if found.is_floating_point() != expected.is_floating_point():
-        raise WeightsError(f"{name}: expected {expected.dtype}, found {found.dtype}")
-    if not bool(torch.isfinite(found).all()):
-        raise WeightsError(f"{name} holds numbers that are not finite")
+    same_kind = found.is_floating_point() == expected.is_floating_point()
+    if not same_kind or found.is_complex() or found.layout != torch.strided:
+        raise WeightsError(
+            f"{name}: expected {expected.dtype}, found {found.dtype} ({found.layout})"
+        )
+    fitted = torch.empty(expected.shape, dtype=expected.dtype, device="cpu").copy_(found)
+    # What is finite in a wider type may not be in the network's.
+    if not bool(torch.isfinite(fitted).all()):
+        raise WeightsError(f"{name} holds numbers that are not finite as {expected.dtype}")
+    return fitted
 
 
 def _first(names: set[str]) -> str:

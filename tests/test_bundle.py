@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import resource
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -43,8 +47,7 @@ def trained(fusion: Fusion = "mean-raw") -> NeuralEncoder:
         model.train()(torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(2)))
     return NeuralEncoder(
         name=base.name,
-        architecture=architecture,
-        model=model.eval(),
+        model=model,
         preprocessing=PREPROCESSING,
         init="trained from ImageNet",
     )
@@ -131,7 +134,6 @@ def test_what_changes_vectors_changes_the_name(encoder: NeuralEncoder, tmp_path:
         "fused": trained("mean-normalised"),
         "preprocessed": NeuralEncoder(
             name=encoder.name,
-            architecture=encoder.architecture,
             model=encoder.model,
             preprocessing=Preprocessing(size=64),
             init=encoder.init,
@@ -206,9 +208,7 @@ def resigned(bundle: Path) -> None:
     content["weights_sha256"] = hashlib.sha256(
         (bundle / "weights.safetensors").read_bytes()
     ).hexdigest()
-    manifest = BundleManifest.model_validate(content)
-    content["sha256"] = manifest.identity()
-    path.write_text(json.dumps(content))
+    path.write_text(BundleManifest.model_validate(content).signed().model_dump_json())
 
 
 def test_weights_of_other_shapes_are_refused_with_the_tensor(bundle: Path) -> None:
@@ -281,4 +281,142 @@ def test_folders_that_are_no_bundles_are_told_apart(bundle: Path, tmp_path: Path
         load_bundle(bundle)
     (bundle / "model.json").write_text("{")
     with pytest.raises(BundleError, match=r"model\.json: no JSON"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"init": "ImageNet"}, "was changed"),
+        ({"provenance": {"revision": "fedc321"}}, "was changed"),
+        ({"metrics": {"map_at_10": 0.99}}, "was changed"),
+    ],
+    ids=["origin", "provenance", "figures"],
+)
+def test_what_is_told_about_a_bundle_can_not_be_changed_unnoticed(
+    bundle: Path, change: dict[str, Any], reason: str
+) -> None:
+    edit(bundle, lambda manifest: manifest.update(change))
+    with pytest.raises(BundleError, match=reason):
+        verify_bundle(bundle)
+
+
+def spoilt(encoder: NeuralEncoder, value: float) -> NeuralEncoder:
+    model = DSNN(encoder.model.spec if isinstance(encoder.model, DSNN) else None)
+    model.load_state_dict(encoder.model.state_dict())
+    with torch.no_grad():
+        model.classifier.bias[0] = value
+    return replace(encoder, model=model)
+
+
+def test_bundles_that_could_not_be_loaded_are_not_written(
+    encoder: NeuralEncoder, tmp_path: Path
+) -> None:
+    wide = replace(encoder, model=DSNN(DSNNSpec(fusion="split")))
+    cases: list[tuple[NeuralEncoder, dict[str, Any], str]] = [
+        (spoilt(encoder, np.nan), {}, r"classifier\.bias holds numbers that are not finite"),
+        (replace(encoder, name="dsnn2"), {}, "'dsnn2' is unknown"),
+        (wide, {}, "not those of 'dsnn'"),
+        (replace(encoder, name="resnet18-imagenet"), {}, "not those of 'resnet18-imagenet'"),
+        (encoder, {"metrics": {"loss": np.nan}}, r"metrics\.loss: .* finite"),
+        (encoder, {"provenance": {"epochs": 3}}, r"provenance\.epochs: .* string"),
+        (encoder, {"provenance": {"data": "\udc80"}}, "plain numbers and text"),
+        (replace(encoder, preprocessing=Preprocessing(slicing=Slicing(planes=np.int64(3)))),  # type: ignore[arg-type]  # what is checked
+         {}, "plain numbers and text"),
+    ]  # fmt: skip
+    for item, told, reason in cases:
+        with pytest.raises(BundleError, match=reason) as caught:
+            save_bundle(tmp_path / "bundle", item, **told)
+        assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numpy_numbers_are_preprocessing_too(encoder: NeuralEncoder, tmp_path: Path) -> None:
+    mean = tuple(np.float32(value) for value in (0.4, 0.5, 0.6))
+    numpy = replace(encoder, preprocessing=Preprocessing(size=64, mean=mean))  # type: ignore[arg-type]  # what is checked
+    save_bundle(tmp_path / "bundle", numpy)
+    loaded = load_bundle(tmp_path / "bundle").preprocessing
+    assert loaded.mean == pytest.approx((0.4, 0.5, 0.6))
+    assert loaded.fingerprint() == numpy.preprocessing.fingerprint()
+
+
+def test_a_full_disk_is_told_in_one_line(encoder: NeuralEncoder, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the end of a disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        with pytest.raises(BundleError, match=r"can't be written .* disk with room"):
+            save_bundle(tmp_path / "bundle", encoder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_in_training_mode_is_put_into_evaluation_mode(images: Tensor) -> None:
+    base = build_encoder("resnet18-imagenet", "seed:1", preprocessing=PREPROCESSING)
+    expected = base.encode(images)
+    base.model.train()
+    assert torch.equal(replace(base).encode(images), expected)
+
+
+@pytest.mark.parametrize("first", [b"\x80\x80", b"PK"], ids=["pickle's", "zip's"])
+def test_a_header_whose_length_looks_like_a_pickle_is_none(bundle: Path, first: bytes) -> None:
+    """A header may be filled up with blanks to any length."""
+    path = bundle / "weights.safetensors"
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    longer = (1 << 16) + int.from_bytes(first, "little")
+    path.write_bytes(longer.to_bytes(8, "little") + content[8:end].ljust(longer) + content[end:])
+    assert path.read_bytes().startswith(first)
+    resigned(bundle)
+    assert load_bundle(bundle).name == "dsnn"
+
+
+def test_weights_that_are_no_safetensors_are_called_so(bundle: Path) -> None:
+    (bundle / "weights.safetensors").write_bytes(b"not weights at all")
+    resigned(bundle)
+    with pytest.raises(BundleError, match="expected safetensors"):
+        verify_bundle(bundle)
+
+
+def test_numbers_too_large_for_the_network_are_refused(bundle: Path) -> None:
+    path = bundle / "weights.safetensors"
+    state = load_file(path)
+    state["gate.0.bias"] = torch.full((32,), 1e300, dtype=torch.float64)
+    save_file(state, path)
+    resigned(bundle)
+    with pytest.raises(BundleError, match=r"gate\.0\.bias .* not finite as torch\.float32"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 200_000, "no JSON"),
+        ('{"schema_version": 1, "a": ' + '{"a":' * 100_000, "no JSON"),
+        ('{"schema_version": 1}' + " " * (1 << 20), "larger than 1048576 bytes"),
+    ],
+    ids=["brackets", "braces", "large"],
+)
+def test_manifests_made_to_harm_are_refused(bundle: Path, text: str, reason: str) -> None:
+    (bundle / "model.json").write_text(text)
+    with pytest.raises(BundleError, match=reason):
+        load_bundle(bundle)
+
+
+def test_a_size_that_fits_no_memory_is_refused(bundle: Path) -> None:
+    edit(bundle, lambda manifest: manifest["preprocessing"].update(size=10**9))
+    with pytest.raises(BundleError, match="size must be from 1 to 4096"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+def test_links_and_pipes_are_no_part_of_a_bundle(bundle: Path, tmp_path: Path, name: str) -> None:
+    (bundle / name).rename(tmp_path / "elsewhere")
+    (bundle / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match=rf"{name}: expected a regular file"):
+        load_bundle(bundle)
+    (bundle / name).unlink()
+    os.mkfifo(bundle / name)
+    with pytest.raises(BundleError, match=rf"{name}: expected a regular file"):
         load_bundle(bundle)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,6 +121,18 @@ def test_a_seed_gives_the_same_weights_and_another_seed_others() -> None:
     )
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["trunk1.conv1.weight"], other["trunk1.conv1.weight"])
+
+
+def test_threads_that_build_at_once_do_not_mix_their_seeds() -> None:
+    seeds = [1, 2, 3, 4] * 2
+    alone = {seed: build_encoder("resnet18-imagenet", f"seed:{seed}").model for seed in {*seeds}}
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        together = list(
+            pool.map(lambda seed: build_encoder("resnet18-imagenet", f"seed:{seed}").model, seeds)
+        )
+    for seed, model in zip(seeds, together, strict=True):
+        expected = alone[seed].state_dict()
+        assert all(torch.equal(expected[name], item) for name, item in model.state_dict().items())
 
 
 def test_building_leaves_the_callers_random_numbers_alone(resnet18_file: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from encoder.folding import fold_trunks, halve_by_maximum
 from encoder.inference import EncodingSession
 from encoder.metric import Metric
 from encoder.model_errors import EncoderError
-from encoder.precision import bf16_gain, working_dtype
+from encoder.precision import bf16_gain, measure_gain, working_dtype
 from encoder.preprocess import Preprocessing
 from encoder.property_targets import DEFAULT_TARGETS, ROCKIR_TARGETS
 
@@ -63,7 +65,6 @@ def encoder() -> NeuralEncoder:
         model.train()(torch.randn(8, 3, 64, 64, generator=generator))
     return NeuralEncoder(
         name="dsnn",
-        architecture=architecture,
         model=model.eval(),
         preprocessing=SMALL,
         init="untrained, seed:1",
@@ -154,9 +155,7 @@ def test_pixel_sizes_reach_the_slice_that_they_belong_to(images: NDArray[np.uint
     architecture = DSNNSpec(targets=ROCKIR_TARGETS)
     model = DSNN(architecture).eval()
     model.load_state_dict(base.model.state_dict())
-    imported = NeuralEncoder(
-        name="dsnn", architecture=architecture, model=model, preprocessing=SMALL, init="RockIR"
-    )
+    imported = NeuralEncoder(name="dsnn", model=model, preprocessing=SMALL, init="RockIR")
     session = EncodingSession(imported, device="cpu", precision="fp32", batch_size=2)
     unit = session.encode_and_predict(images, pixel_size_um=1.0).permeability_md
     sizes = np.array([1.0, 2.0, np.nan, 4.0, 1.0, 3.0, 1.0, 1.0, 10.0])
@@ -271,10 +270,37 @@ def test_preparing_a_session_leaves_the_callers_random_numbers_and_threads_alone
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    bf16_gain.cache_clear()
+    measure_gain(lambda _: 1.0)
     EncodingSession(encoder, device="cpu")
     assert torch.equal(torch.rand(2), expected)
     assert torch.get_num_threads() == threads
+
+
+def test_a_gain_is_how_many_times_faster_bf16_is() -> None:
+    threads = []
+
+    def best_seconds(dtype: torch.dtype) -> float:
+        threads.append(torch.get_num_threads())
+        return {torch.float32: 6.0, torch.bfloat16: 2.0}[dtype]
+
+    assert measure_gain(best_seconds) == 3.0
+    assert threads == [1, 1]
+
+
+def test_threads_that_measure_at_once_leave_the_number_of_threads_alone() -> None:
+    def best_seconds(_: torch.dtype) -> float:
+        time.sleep(0.02)
+        return 1.0
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(measure_gain, [best_seconds] * 4))
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_precision_is_measured_unless_it_is_forced() -> None:
