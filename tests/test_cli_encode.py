@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
+from encoder.bundle import save_bundle
 from encoder.decoding import DecodeOptions, decode_scan
 from encoder.encoders import build_encoder
 from encoder.inference import EncodingSession
@@ -77,6 +78,18 @@ def test_vectors_are_those_of_the_encoder(library: Path, tmp_path: Path) -> None
     slices = [piece.pixels for path in paths for piece in decode_scan(path, options).slices]
     expected = EncodingSession(encoder).encode(np.stack(slices))
     np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.02 * np.abs(expected).max())
+
+
+def test_the_file_tells_which_bundle_made_it(library: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    manifest = save_bundle(bundle, build_encoder(NAME, "seed:3"))
+    out = tmp_path / "vectors.parquet"
+    code, told, _ = encode(library, "--init", bundle, "--out", out)
+    assert code == 0
+    assert manifest.bundle_id in told
+    about = pq.read_schema(out).metadata
+    assert about[b"lithoscope.bundle"].decode() == manifest.bundle_id
+    assert about[b"lithoscope.computed_in"] in {b"bfloat16", b"float32"}
 
 
 def test_a_bad_file_is_reported_and_the_rest_goes_on(library: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def run_encode(request: EncodeRequest, *, find_weights: FindWeights) -> int:
         typer.echo(printable(problem), err=True)
     session = EncodingSession(encoder)
     reader = _Reader(libraries, {file.path: file for file in files})
-    with vector_table(request.out, encoder) as table, request.reading.pool() as pool:
+    with vector_table(request.out, session) as table, request.reading.pool() as pool:
         wanted = DecodeOptions.for_encoding(encoder.preprocessing, options)
         results = pool.decode_many(reader.files, wanted)
         for scan, vectors in encode_scans(reader.good_scans(results), session):
@@ -149,7 +149,8 @@ def _summary(out: Path, session: EncodingSession, *, reader: _Reader, seconds: f
     good = count_text(len(reader.files) - reader.refused, "scan")
     return (
         f"{out}: {count_text(reader.slices, 'vector')} of {good}, {reader.refused} refused\n"
-        f"{encoder.name} ({encoder.init}), {encoder.dimension}-d, {encoder.metric}; "
+        f"{encoder.bundle_id or encoder.name} ({encoder.init}), "
+        f"{encoder.dimension}-d, {encoder.metric}; "
         f"{str(session.dtype).removeprefix('torch.')} on {session.device}; "
         f"{seconds:.1f} s, {reader.slices / seconds:.0f} slices/s"
     )

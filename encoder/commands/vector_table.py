@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from encoder.decoding import DecodedScan
+    from encoder.inference import EncodingSession
     from encoder.metadata.records import ScanMetadata
-    from encoder.neural_encoder import Encoder
     from encoder.slicing import SlicePlace
 
 _PIXEL = pa.int32()
@@ -91,12 +91,12 @@ class VectorTable:
 
 
 @contextmanager
-def vector_table(path: Path, encoder: Encoder) -> Iterator[VectorTable]:
+def vector_table(path: Path, session: EncodingSession) -> Iterator[VectorTable]:
     """Write a Parquet file of vectors, which appears under its name only when it is whole.
 
     Args:
         path: File to write; what was there is replaced.
-        encoder: What makes the vectors; named in the file's own metadata.
+        session: What makes the vectors; told in the file's own metadata.
 
     Yields:
         The table to append scans to.
@@ -104,7 +104,7 @@ def vector_table(path: Path, encoder: Encoder) -> Iterator[VectorTable]:
     Raises:
         OutputError: The file can't be written there.
     """
-    with written_whole(path) as partial, _writer(partial, path, schema=_schema(encoder)) as writer:
+    with written_whole(path) as partial, _writer(partial, path, schema=_schema(session)) as writer:
         table = VectorTable(writer, path)
         yield table
         table.flush()
@@ -129,11 +129,14 @@ def _writer(partial: Path, path: Path, *, schema: pa.Schema) -> Iterator[pq.Parq
         raise unwritable(path, error) from error
 
 
-def _schema(encoder: Encoder) -> pa.Schema:
+def _schema(session: EncodingSession) -> pa.Schema:
+    encoder = session.encoder
     vector = pa.list_(pa.float32(), encoder.dimension)
     about = {
         "encoder": encoder.name,
+        "bundle": encoder.bundle_id or "",
         "init": encoder.init,
+        "computed_in": str(session.dtype).removeprefix("torch."),
         "metric": encoder.metric,
         "preprocessing": json.dumps(encoder.preprocessing.to_dict(), sort_keys=True),
     }
