@@ -6,6 +6,9 @@ The core never looks for weights: it is given a path, which is found here.
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
+import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -22,6 +25,11 @@ from encoder.model_errors import WeightsError
 from infra.settings import load_settings
 
 _CHECKSUM_DIGITS = 8
+
+_CHUNK_BYTES = 1 << 20
+
+TIMEOUT_SECONDS = 30.0
+"""How long a site may be silent, before it answers and while it sends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +88,23 @@ def find_weights(backbone: str, init: str) -> Path | None:
     folder = load_settings().weights_dir
     if folder is not None and (folder / wanted.name).is_file():
         return _verified(folder / wanted.name, wanted)
-    return fetch(wanted, Path(torch.hub.get_dir()) / "checkpoints")
+    try:
+        return fetch(wanted, Path(torch.hub.get_dir()) / "checkpoints")
+    except WeightsError as error:
+        if folder is None:
+            raise
+        raise WeightsError(
+            f"{error} (LITHOSCOPE_WEIGHTS_DIR is {folder}, which holds no {wanted.name})"
+        ) from error
 
 
-def fetch(wanted: PretrainedFile, cache: Path) -> Path:
+def fetch(wanted: PretrainedFile, cache: Path, *, timeout: float = TIMEOUT_SECONDS) -> Path:
     """Download a file into a cache, unless it is there.
 
     Args:
         wanted: The file.
         cache: Folder to keep it in.
+        timeout: How long the site may be silent, in seconds.
 
     Returns:
         Its path; its checksum is right.
@@ -101,15 +117,35 @@ def fetch(wanted: PretrainedFile, cache: Path) -> Path:
         return _verified(path, wanted)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            wanted.url, str(path), hash_prefix=wanted.checksum, progress=False
-        )
-    except (OSError, HTTPException, RuntimeError) as error:  # the last: another checksum
+        _download(wanted, path, timeout=timeout)
+    except (OSError, HTTPException) as error:
         raise WeightsError(
             f"{wanted.name}: can't be downloaded from {wanted.url} ({error}); put the file into a "
             "folder and set LITHOSCOPE_WEIGHTS_DIR to it, or ask for an untrained start by seed:N"
         ) from error
     return path
+
+
+def _download(wanted: PretrainedFile, path: Path, *, timeout: float) -> None:
+    """Write a file that appears whole, or not at all."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    partial = Path(name)
+    try:
+        digest = hashlib.sha256()
+        with (
+            os.fdopen(descriptor, "wb") as file,
+            urllib.request.urlopen(wanted.url, timeout=timeout) as answer,  # noqa: S310  an address of ours
+        ):
+            while chunk := answer.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                file.write(chunk)
+        found = digest.hexdigest()[:_CHECKSUM_DIGITS]
+        if found != wanted.checksum:
+            raise OSError(f"SHA-256 expected {wanted.checksum}…, found {found}…")
+        partial.chmod(0o644)  # mkstemp's files are the owner's alone
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _verified(path: Path, wanted: PretrainedFile) -> Path:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import socket
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -106,6 +107,42 @@ def test_a_download_with_another_checksum_is_not_kept(tmp_path: Path, site: str)
 def test_a_file_that_the_site_does_not_have(tmp_path: Path, site: str) -> None:
     with pytest.raises(WeightsError, match="404"):
         fetch(PretrainedFile(url=f"{site}/net-11111111.pth"), tmp_path / "cache")
+
+
+def test_a_site_that_falls_silent_is_given_up(tmp_path: Path) -> None:
+    """The system takes the connection; nobody ever answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/net-{CHECKSUM}.pth"
+        with pytest.raises(WeightsError, match="timed out"):
+            fetch(PretrainedFile(url=url), tmp_path / "cache", timeout=0.2)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_folder_that_lacks_the_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setenv("LITHOSCOPE_WEIGHTS_DIR", str(tmp_path / "mine"))
+    with pytest.raises(WeightsError, match=r"is \S+/mine, which holds no resnet18-f37072fd\.pth"):
+        find_weights("resnet18", "imagenet")
+
+
+def test_the_folder_comes_before_the_cache_and_the_cache_before_the_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str
+) -> None:
+    wanted = PretrainedFile(url=f"{site}/net-{CHECKSUM}.pth")
+    monkeypatch.setitem(PRETRAINED, "resnet18", wanted)
+    cached = tmp_path / "torch" / "hub" / "checkpoints" / wanted.name
+    assert find_weights("resnet18", "imagenet") == cached
+    assert cached.read_bytes() == CONTENT
+    gone = PretrainedFile(url=f"http://127.0.0.1:9/{wanted.name}")
+    monkeypatch.setitem(PRETRAINED, "resnet18", gone)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setenv("LITHOSCOPE_WEIGHTS_DIR", str(tmp_path / "mine"))
+    assert find_weights("resnet18", "imagenet") == cached
+    own = tmp_path / "mine" / wanted.name
+    own.write_bytes(CONTENT)
+    assert find_weights("resnet18", "imagenet") == own
 
 
 def test_a_backbone_without_weights_is_told_the_others() -> None:
