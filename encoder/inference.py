@@ -165,8 +165,7 @@ class EncodingSession:
     ) -> Encoded:
         self._check_slices(slices)
         if not len(slices):
-            empty = np.empty((0, self.encoder.dimension), dtype=np.float32)
-            return Encoded(vectors=empty, porosity=None, permeability_md=None)
+            return self._nothing(step)
         parts = [step(batch, place) for place, batch in self._batches(slices)]
         vectors = torch.cat([vectors for vectors, _ in parts]).float().cpu()
         finite = torch.isfinite(vectors).all(dim=1)
@@ -180,6 +179,20 @@ class EncodingSession:
             vectors=vectors.numpy(),
             porosity=_joined([predicted.porosity for _, predicted in parts]),
             permeability_md=_joined([predicted.permeability_md for _, predicted in parts]),
+        )
+
+    def _nothing(
+        self, step: Callable[[Tensor, slice], tuple[Tensor, PropertyPredictions]]
+    ) -> Encoded:
+        """Return what no slices give: of one black slice, nothing is kept but what is predicted."""
+        size = self.encoder.preprocessing.size
+        black = torch.zeros((1, size, size, 3), dtype=torch.uint8, device=self.device)
+        _, predicted = step(black, slice(0, 0))
+        none = np.empty(0, dtype=np.float64)
+        return Encoded(
+            vectors=np.empty((0, self.encoder.dimension), dtype=np.float32),
+            porosity=None if predicted.porosity is None else none,
+            permeability_md=None if predicted.permeability_md is None else none.copy(),
         )
 
     def _check_slices(self, slices: NDArray[np.uint8]) -> None:
@@ -198,8 +211,10 @@ class EncodingSession:
             step = min(step, math.ceil(_PIXELS_AT_A_TIME / size**2))
         for start in range(0, len(slices), step):
             place = slice(start, start + step)
-            # Copied: the tensor must not share memory that may be read-only.
-            yield place, torch.tensor(slices[place], device=self.device)
+            # Copied: the tensor must not share memory that may be read-only, and torch takes no
+            # views that run backwards.
+            batch = np.ascontiguousarray(slices[place])
+            yield place, torch.tensor(batch, device=self.device)
 
 
 def _joined(parts: list[Tensor | None]) -> NDArray[np.float64] | None:

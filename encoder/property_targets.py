@@ -14,6 +14,8 @@ from torch import Tensor
 
 PropertyName = Literal["porosity", "permeability_md"]
 PropertyScale = Literal["linear", "log10", "log10-per-pixel-area"]
+_LARGEST = torch.finfo(torch.float64).max
+
 PixelSize = float | Tensor
 """In micrometres: one for all images, or (N,) with NaN where it is not known."""
 
@@ -100,8 +102,9 @@ class PropertyTarget(BaseModel):
             pixel_size_um: Needed by ``log10-per-pixel-area`` only.
 
         Returns:
-            (N,), float64, in the property's unit, porosity cut off at 0 and 1; NaN where the
-            pixel size is. None where the target was never fitted or lacks its pixel size.
+            (N,), float64, in the property's unit, porosity cut off at 0 and 1, permeability at the
+            largest number there is (a power of an absurd output has no end); NaN where the pixel
+            size is. None where the target was never fitted or lacks its pixel size.
         """
         if not self.is_fitted or (self.needs_pixel_size and pixel_size_um is None):
             return None
@@ -110,7 +113,9 @@ class PropertyTarget(BaseModel):
         if self.scale == "linear":
             return transformed.clamp(0.0, 1.0) if self.name == "porosity" else transformed
         values = torch.pow(10.0, transformed)
-        return values * _area(pixel_size_um, values) if self.needs_pixel_size else values
+        if self.needs_pixel_size:
+            values = values.clamp(max=_LARGEST) * _area(pixel_size_um, values)
+        return values.clamp(max=_LARGEST)
 
     def _range(self) -> tuple[float, float]:
         if self.low is None or self.high is None:

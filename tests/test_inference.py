@@ -194,6 +194,7 @@ class MeanColour:
     metric: Metric = Metric.L2
     preprocessing: Preprocessing = SMALL
     init: str = "none"
+    bundle_id: str | None = None
 
     def encode(self, batch: Tensor) -> Tensor:
         means = batch.float().mean(dim=(1, 2))
@@ -218,7 +219,19 @@ def test_vectors_that_are_not_finite_never_leave(images: NDArray[np.uint8]) -> N
 
 def test_no_slices_give_no_vectors(encoder: NeuralEncoder) -> None:
     session = EncodingSession(encoder, device="cpu", precision="fp32")
-    assert session.encode(np.empty((0, 64, 64, 3), dtype=np.uint8)).shape == (0, 512)
+    none = np.empty((0, 64, 64, 3), dtype=np.uint8)
+    found = session.encode_and_predict(none, pixel_size_um=np.empty(0))
+    assert found.vectors.shape == (0, 512)
+    assert found.porosity is not None
+    assert found.permeability_md is not None
+    assert found.porosity.shape == found.permeability_md.shape == (0,)
+    assert EncodingSession(MeanColour(), device="cpu").encode_and_predict(none).porosity is None
+
+
+def test_views_that_run_backwards_are_encoded(images: NDArray[np.uint8]) -> None:
+    session = EncodingSession(MeanColour(), device="cpu")
+    found = session.encode(images[::-1, :, ::-1, ::-1])
+    np.testing.assert_allclose(found, images.mean(axis=(1, 2))[::-1, ::-1], rtol=1e-5)
 
 
 def test_read_only_slices_are_encoded(encoder: NeuralEncoder, images: NDArray[np.uint8]) -> None:

@@ -64,6 +64,14 @@ def test_porosity_stays_between_zero_and_one() -> None:
     assert restored.tolist() == [0.0, 0.25, 1.0]
 
 
+@pytest.mark.parametrize("target", [PERMEABILITY.fit(torch.tensor([1.0, 10.0])), ROCKIR_TARGETS[1]])
+def test_absurd_outputs_give_finite_permeability(target: PropertyTarget) -> None:
+    restored = target.restored(torch.tensor([1e6, -1e6, 0.0]), 2.0)
+    assert restored is not None
+    assert restored.isfinite().all()
+    assert restored[:2].tolist() == [torch.finfo(torch.float64).max, 0.0]
+
+
 def test_nothing_measured_leaves_a_target_without_meaning() -> None:
     target = POROSITY.fit(torch.tensor([NAN, NAN]))
     assert not target.is_fitted
