@@ -10,12 +10,16 @@ Run it with `make bench`, or `python benchmarks/encode.py --help`.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+# As the product does, and before torch is loaded: waiting threads must not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
@@ -155,6 +159,8 @@ def main() -> None:
     parser.add_argument("--per-round", type=int, default=96, help="images a round (%(default)s)")
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     arguments = parser.parse_args()
+    if arguments.images <= NEIGHBOURS:
+        parser.error(f"--images must be above {NEIGHBOURS}, the neighbours that are compared")
 
     encoder = build_encoder(arguments.encoder, arguments.init)
     size = encoder.preprocessing.size
