@@ -46,6 +46,10 @@ class Encoder(Protocol):
     def init(self) -> str:
         """Where its weights come from, in words to be shown beside every result."""
 
+    @property
+    def bundle_id(self) -> str | None:
+        """Bundle that it was loaded from, or None: vectors of two are never compared."""
+
     def encode(self, batch: Tensor) -> Tensor:
         """Encode uint8 images (N, S, S, 3) or (N, 3, S, S) to (N, D), float32."""
 

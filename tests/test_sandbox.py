@@ -275,14 +275,15 @@ def test_child_that_cannot_start_is_an_error_with_the_reason(
 
 
 HANGING = """
-import re, tempfile, time
+import re, signal, tempfile, time
 from encoder.sandbox.process import DecodeLimits
 from encoder.sandbox.pool import Sandbox
 
-with Sandbox(2, DecodeLimits(seconds=300)) as sandbox:
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells' background jobs ignore it
+with Sandbox(2, DecodeLimits(seconds=100)) as sandbox:
     hanging = sandbox.submit(re.match, "(a+)+$", "a" * 60 + "b")
     print(sandbox.run(tempfile.mkdtemp), flush=True)
-    sandbox.run(time.sleep, 300)
+    sandbox.run(time.sleep, 100)
 """
 """A main module without guard that has one child hang in a C function and one sleep."""
 
