@@ -4,7 +4,7 @@ Shapes: N images, M pairs, S pixels a side, F = 512 features of a branch, P prop
 D dimensions of the fused vector (F, or 2 F when split).
 
 Branch 1 learns what looks alike, branch 2 what behaves alike; a gate weighs the two. Where the
-paper and its code (RockIR) disagree, DESIGN D1-D6 decides; the docstrings say which.
+paper and its code (RockIR) disagree, docs/design.md D1-D6 decides; the docstrings say which.
 """
 
 from __future__ import annotations

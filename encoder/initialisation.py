@@ -1,4 +1,4 @@
-"""Where weights come from: ``imagenet``, ``seed:N``, or a bundle or weights file (DESIGN D8)."""
+"""Where weights come from: ``imagenet``, ``seed:N``, a bundle or a file (docs/design.md D8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a scan to what a network is fed (DESIGN D9): one contract, carried in every bundle.
+"""From a scan to what a network is fed (docs/design.md D9): one contract, carried in every bundle.
 
 window of the scan → uint8 → whole slice resized to S x S, antialiased → z-scaled by mean and
 standard deviation of the training set, channel by channel.

@@ -1,4 +1,4 @@
-"""Rock properties as a network predicts them: scaled to about 0..1, and back (DESIGN D5).
+"""Rock properties as a network predicts them: scaled to about 0..1, and back (docs/design.md D5).
 
 Shapes: N images, P properties. NaN stands for "not measured" inside tensors of this module.
 """

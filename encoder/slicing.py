@@ -1,4 +1,4 @@
-"""Which slices of a scan are encoded (DESIGN D11), and what a slice knows of its place."""
+"""Which slices of a scan are encoded (docs/design.md D11), and what a slice knows of its place."""
 
 from __future__ import annotations
 

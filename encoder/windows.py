@@ -1,4 +1,4 @@
-"""The grey window of a scan: which stored values become black and white (DESIGN D9).
+"""The grey window of a scan: which stored values become black and white (docs/design.md D9).
 
 One window is measured for all slices of a scan together (and for all channels of a colour image,
 so that hues keep their meaning): slices stay comparable and tiles have no seams. A window is
