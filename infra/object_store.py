@@ -135,3 +135,7 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object with its user metadata; one that is not there is no error."""
         ...
+
+    def close(self) -> None:
+        """Let go of files and connections; the objects stay."""
+        ...

@@ -32,6 +32,7 @@ _REMEDIES = {
     "AccessDenied": "give the account the right to do it",
     "InvalidAccessKeyId": "correct LITHOSCOPE_STORE__ACCESS_KEY",
     "SignatureDoesNotMatch": "correct LITHOSCOPE_STORE__SECRET_KEY",
+    "AuthorizationHeaderMalformed": "correct LITHOSCOPE_STORE__REGION",
     "RequestTimeTooSkewed": "set the clock of this machine",
 }
 

@@ -19,6 +19,7 @@ from infra.s3_errors import s3_calls
 from infra.store_errors import (
     ChecksumError,
     ObjectChangedError,
+    ObjectMissingError,
     StoreAwayError,
     StoreRefusedError,
 )
@@ -27,8 +28,8 @@ from infra.store_keys import (
     METADATA_PREFIX,
     check_key,
     check_metadata,
+    check_text,
     is_hidden,
-    key_bytes,
 )
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ class S3Store:
         bucket: Bucket's name.
     """
 
-    def __init__(self, client: Minio, bucket: str) -> None:
-        """Use a client; nothing is asked of the store yet."""
+    def __init__(self, client: Minio, bucket: str, *, pool: urllib3.PoolManager) -> None:
+        """Use a client and its connections; nothing is asked of the store yet."""
         self._client = client
+        self._pool = pool
         self.bucket = bucket
 
     @classmethod
@@ -92,7 +94,7 @@ class S3Store:
             raise StoreRefusedError(
                 f"object store {settings.endpoint!r}: {error}; correct LITHOSCOPE_STORE__ENDPOINT"
             ) from error
-        return cls(client, settings.bucket)
+        return cls(client, settings.bucket, pool=pool)
 
     def ensure_bucket(self) -> None:
         """Make the bucket unless it is there.
@@ -109,7 +111,8 @@ class S3Store:
         self, prefix: str = "", *, start_after: str = "", page_size: int = PAGE_SIZE
     ) -> Iterator[list[ObjectEntry]]:
         """List objects; see `infra.object_store.ObjectStore.pages`."""
-        key_bytes(prefix + start_after)
+        for text in (prefix, start_after):
+            check_text(text)
         page: list[ObjectEntry] = []
         with s3_calls(f"bucket {self.bucket}"):
             for found in self._client.list_objects(
@@ -128,8 +131,12 @@ class S3Store:
     def stat(self, key: str) -> ObjectStat:
         """Look at one object; see `infra.object_store.ObjectStore.stat`."""
         check_key(key)
-        with s3_calls(key):
-            found = self._client.stat_object(bucket_name=self.bucket, object_name=key)
+        try:
+            with s3_calls(key):
+                found = self._client.stat_object(bucket_name=self.bucket, object_name=key)
+        except ObjectMissingError:
+            self._check_bucket()
+            raise
         headers = found.metadata or {}
         plain = {
             name.lower().removeprefix(METADATA_PREFIX): str(value)
@@ -174,12 +181,15 @@ class S3Store:
                 f"{key}: SHA-256 expected {sha256}, found {digest}; get the file again"
             )
         kept = {**metadata, CHECKSUM_NAME: digest}
+        # one part after the other: the SDK's threads outlive an upload that fails, and race with
+        # the call that withdraws its parts
         with _opened(source) as file, s3_calls(key):
             written = self._client.put_object(
                 bucket_name=self.bucket,
                 object_name=key,
                 data=cast("BinaryIO", _SameBytes(file, size=size, digest=digest)),
                 length=size,
+                num_parallel_uploads=1,
                 metadata={f"{METADATA_PREFIX}{name}": text for name, text in kept.items()},
             )
         return ObjectStat(
@@ -196,6 +206,23 @@ class S3Store:
         check_key(key)
         with s3_calls(key):
             self._client.remove_object(bucket_name=self.bucket, object_name=key)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._pool.clear()
+
+    def _check_bucket(self) -> None:
+        """Tell a missing bucket from a missing object: the answer to HEAD is the same.
+
+        Raises:
+            StoreRefusedError: There is no such bucket: its objects must not be taken for removed.
+        """
+        with s3_calls(f"bucket {self.bucket}"):
+            if self._client.bucket_exists(bucket_name=self.bucket):
+                return
+        raise StoreRefusedError(
+            f"bucket {self.bucket}: no such bucket; make it, or correct LITHOSCOPE_STORE__BUCKET"
+        )
 
     def _copy(self, key: str, target: BinaryIO, *, max_bytes: int, etag: str | None) -> ObjectStat:
         found = self.stat(key)

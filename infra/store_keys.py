@@ -35,6 +35,19 @@ def key_bytes(key: str) -> bytes:
         raise BadKeyError(f"object key {key[:80]!r}: not valid Unicode; correct it") from error
 
 
+def check_text(text: str) -> str:
+    """Give a prefix, or the key to start after, back if it can be sent.
+
+    Raises:
+        BadKeyError: Text that is not Unicode.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadKeyError(f"object key {text[:80]!r}: not valid Unicode; correct it") from error
+    return text
+
+
 def check_key(key: str) -> str:
     """Give a key back if every store takes it.
 

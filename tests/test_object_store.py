@@ -41,7 +41,7 @@ from infra.store_errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from infra.object_store import ObjectEntry, ObjectStore
@@ -159,6 +159,16 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStor
     s3 = S3Store.from_settings(settings_of(endpoint, bucket=bucket))
     s3.ensure_bucket()
     yield s3
+    s3.close()
+
+
+def faults_of_a_race(store: ObjectStore) -> tuple[type[StoreError], ...]:
+    """What a caller must be ready to retry when one key is overwritten by many.
+
+    moto now and then answers 500 then (it closes the content that another request reads).
+    """
+    s3 = isinstance(store, S3Store)
+    return (ObjectChangedError, StoreAwayError) if s3 else (ObjectChangedError,)
 
 
 def listed(store: ObjectStore, prefix: str = "") -> list[ObjectEntry]:
@@ -281,6 +291,7 @@ def test_another_version_is_not_given_for_the_one_that_is_meant(
 def test_an_object_that_is_overwritten_all_the_time_is_never_mixed(
     store: ObjectStore, tmp_path: Path
 ) -> None:
+    patience = faults_of_a_race(store)
     contents = [bytes([number]) * 700_000 for number in range(4)]
     by_hash = {sha256(content): str(number) for number, content in enumerate(contents)}
     store.put("a", contents[0], user_metadata={"number": "0"})
@@ -290,16 +301,19 @@ def test_an_object_that_is_overwritten_all_the_time_is_never_mixed(
         number = 0
         while not done.is_set():
             number = (number + 1) % len(contents)
-            store.put("a", contents[number], user_metadata={"number": str(number)})
+            with contextlib.suppress(*patience):
+                store.put("a", contents[number], user_metadata={"number": str(number)})
 
     got = 0
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(overwrite)
         try:
-            for _ in range(30):
+            for _ in range(300):
+                if got == 20:
+                    break
                 try:
                     stat = store.get("a", tmp_path / "copy", max_bytes=1 << 20)
-                except ObjectChangedError:
+                except patience:
                     continue
                 got += 1
                 found = sha256((tmp_path / "copy").read_bytes())
@@ -308,7 +322,7 @@ def test_an_object_that_is_overwritten_all_the_time_is_never_mixed(
         finally:
             done.set()
         writer.result()
-    assert got > 0
+    assert got == 20
 
 
 def test_content_other_than_promised_is_not_stored(store: ObjectStore) -> None:
@@ -330,7 +344,8 @@ def test_writers_at_once_lose_nothing(store: ObjectStore) -> None:
     def write(number: int) -> None:
         store.put(f"own/{number:03}", f"{number}".encode(), user_metadata={"number": str(number)})
         text = str(number % 3)
-        store.put("shared", text.encode() * 1000, user_metadata={"number": text})
+        with contextlib.suppress(*faults_of_a_race(store)):
+            store.put("shared", text.encode() * 1000, user_metadata={"number": text})
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(48)))
@@ -383,6 +398,14 @@ def test_a_prefix_is_text_not_a_folder(store: ObjectStore, prefix: str) -> None:
     for start in ("a/", "a/b", "a/b/c", "a/bb", "c"):
         after = [e.key for page in store.pages(prefix, start_after=start) for e in page]
         assert after == [name for name in expected if name > start]
+
+
+@pytest.mark.parametrize("text", ["\ud800", "scans/\ud83e"])
+def test_a_listing_of_what_is_no_text_is_refused(store: ObjectStore, text: str) -> None:
+    with pytest.raises(BadKeyError):
+        list(store.pages(text))
+    with pytest.raises(BadKeyError):
+        list(store.pages(start_after=text))
 
 
 def test_an_empty_store_has_no_pages(store: ObjectStore) -> None:
@@ -608,7 +631,14 @@ def test_a_store_that_is_down_is_away(tmp_path: Path) -> None:
 
 def test_a_missing_bucket_is_refused_by_name(moto_endpoint: str) -> None:
     store = S3Store.from_settings(settings_of(moto_endpoint, bucket="never-made"))
-    for call in (lambda: list(store.pages()), lambda: store.put("a", b"x")):
+    calls: list[Callable[[], object]] = [
+        lambda: list(store.pages()),
+        lambda: store.stat("a"),  # not "missing": that would remove it from an index
+        lambda: store.read("a"),
+        lambda: store.put("a", b"x"),
+        lambda: store.delete("a"),
+    ]
+    for call in calls:
         with pytest.raises(StoreRefusedError, match="LITHOSCOPE_STORE__BUCKET"):
             call()
 
@@ -627,8 +657,8 @@ def test_a_wrong_account_is_refused(minio_endpoint: str) -> None:
         list(S3Store.from_settings(settings).pages())
 
 
-def test_an_upload_whose_source_shrinks_is_not_completed(s3: S3Store, tmp_path: Path) -> None:
-    """The file is cut while it is uploaded, in parts: nothing may appear."""
+def test_an_upload_whose_source_changes_is_not_completed(s3: S3Store, tmp_path: Path) -> None:
+    """The file is written to while it is uploaded: nothing may appear under a wrong checksum."""
     source = tmp_path / "source"
     source.write_bytes(b"x" * (40 << 20))
     store_error: list[StoreError] = []
