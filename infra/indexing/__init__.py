@@ -1,0 +1,1 @@
+"""Rooms of the vector index: what is stored, and the stores that keep it."""

@@ -1,0 +1,384 @@
+"""The vector index: what each bundle has indexed, and how a scan enters it whole or not at all.
+
+A collection is two tables: ``litho_<encoder>_<first 12 of the bundle's SHA-256>`` holds a row for
+every slice, the same with ``_scans`` a record for every scan. The record is the commit: rows of
+another generation than their scan's record are not seen. So writing goes
+
+    new generation's rows → flush → scan record → flush → delete rows of other generations
+
+and a crash between any two steps shows the scan as it was, or as it will be, never a mixture.
+The alias `ALIAS` names the live collection; it is the only truth about what is live.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoder.metric import Metric
+from infra.filters import In
+from infra.indexing.errors import VectorIndexError
+from infra.indexing.records import (
+    RECORD_COLUMNS,
+    IndexedScan,
+    ScanRecord,
+    SliceRow,
+    check_owner,
+    is_finite,
+    record_from_row,
+    record_id,
+    record_to_row,
+    slice_columns,
+    slice_from_row,
+    slice_to_row,
+)
+from infra.indexing.schema import KEY, MAX_LIMIT, VECTOR, ColumnKind, TableSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from infra.filters import Filter
+    from infra.indexing.store import Row, RowStore
+
+ALIAS = "lithoscope"
+PREFIX = "litho_"
+SCANS_SUFFIX = "_scans"
+_RECORD_SCHEMA = TableSchema(columns=RECORD_COLUMNS, dimension=2, metric=Metric.L2)
+_WRITE_BATCH = 500
+_KEYS_AT_ONCE = 1000
+_SEARCH_ROUNDS = 8
+
+
+def collection_name(encoder: str, sha256: str) -> str:
+    """Name of the collection of a bundle.
+
+    Args:
+        encoder: Encoder's name; what Milvus does not take in names becomes ``_``.
+        sha256: The bundle's SHA-256 in hexadecimal.
+    """
+    return f"{PREFIX}{re.sub('[^A-Za-z0-9]', '_', encoder)}_{sha256[:12]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A slice that was found.
+
+    Attributes:
+        distance: Euclidean distance, or for `Metric.INNER_PRODUCT` the inner product itself (the
+            larger, the closer).
+        row: The slice.
+    """
+
+    distance: float
+    row: SliceRow
+
+
+class VectorIndex:
+    """Collections in a store."""
+
+    def __init__(self, store: RowStore) -> None:
+        self.store = store
+
+    def collections(self) -> list[str]:
+        """Names of the collections, sorted."""
+        tables = set(self.store.tables())
+        return sorted(
+            name for name in tables if name.startswith(PREFIX) and name + SCANS_SUFFIX in tables
+        )
+
+    def create(
+        self, name: str, *, dimension: int, metric: Metric, properties: Sequence[str] = ()
+    ) -> Collection:
+        """Make a collection, unless it is there, and open it.
+
+        Args:
+            name: From `collection_name`.
+            dimension: Numbers of a vector.
+            metric: How vectors are compared.
+            properties: Declared number columns.
+
+        Raises:
+            VectorIndexError: It is there with another dimension, metric or columns.
+        """
+        wanted = TableSchema(columns=slice_columns(properties), dimension=dimension, metric=metric)
+        self.store.create(name, wanted)
+        self.store.create(name + SCANS_SUFFIX, _RECORD_SCHEMA)
+        opened = self.open(name)
+        if opened.schema != wanted:
+            raise VectorIndexError(
+                f"collection {name}: is there with {_told(opened.schema)}, asked for "
+                f"{_told(wanted)}; drop it to make it anew"
+            )
+        return opened
+
+    def open(self, name: str) -> Collection:
+        """Open a collection.
+
+        Raises:
+            VectorIndexError: There is none of that name.
+        """
+        schema = self.store.schema(name)
+        if schema is None or self.store.schema(name + SCANS_SUFFIX) is None:
+            there = ", ".join(self.collections()) or "none"
+            raise VectorIndexError(f"collection {name!r}: not found; there are: {there}")
+        return Collection(self.store, name, schema=schema)
+
+    def live(self) -> str | None:
+        """Name of the live collection, or None."""
+        return self.store.alias_target(ALIAS)
+
+    def make_live(self, name: str) -> None:
+        """Make a collection the live one, at once.
+
+        Raises:
+            VectorIndexError: There is none of that name.
+        """
+        self.store.set_alias(ALIAS, self.open(name).name)
+
+    def drop(self, name: str) -> None:
+        """Remove a collection, if it is there.
+
+        Raises:
+            VectorIndexError: It is the live one.
+        """
+        if self.live() == name:
+            raise VectorIndexError(f"collection {name}: is live; make another one live first")
+        self.store.drop(name + SCANS_SUFFIX)
+        self.store.drop(name)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+
+class Collection:
+    """What one bundle has indexed.
+
+    Attributes:
+        name: Its name.
+        schema: What its rows hold.
+    """
+
+    def __init__(self, store: RowStore, name: str, *, schema: TableSchema) -> None:
+        self.name = name
+        self.schema = schema
+        self._store = store
+        self._scans = name + SCANS_SUFFIX
+        self._numbers = schema.names(ColumnKind.NUMBER)
+        self._columns = tuple(column.name for column in schema.columns)
+
+    def commit(self, scans: Iterable[IndexedScan]) -> None:
+        """Make scans what they are now, each whole or not at all; of one key, the last is kept.
+
+        Several at once share the flushes, which are what takes the time.
+
+        Raises:
+            VectorIndexError: A scan that must not enter; nothing was written then.
+        """
+        latest = {scan.record.object_key: scan for scan in scans}
+        if not latest:
+            return
+        rows: list[Row] = []
+        for scan in latest.values():
+            scan.check(self.schema.dimension)
+            vectors = np.asarray(scan.vectors, np.float32)
+            rows += [
+                slice_to_row(row, vector, numbers=self._numbers)
+                for row, vector in zip(scan.slices, vectors, strict=True)
+            ]
+        records = [record_to_row(scan.record) for scan in latest.values()]
+        for start in range(0, len(rows), _WRITE_BATCH):
+            self._store.upsert(self.name, rows[start : start + _WRITE_BATCH])
+        self._store.flush(self.name)
+        self._store.upsert(self._scans, records)
+        self._store.flush(self._scans)
+        self._delete_rows({key: scan.record.generation for key, scan in latest.items()})
+
+    def rekey(self, record: ScanRecord, change: Callable[[SliceRow], SliceRow]) -> None:
+        """Change the metadata of a scan's rows; their vectors stay.
+
+        The record is written last: after a crash it still has the former hash, and the change is
+        made again. Rows of one batch change together.
+
+        Args:
+            record: The scan's record with its new names and metadata hash.
+            change: Gives a row with its new metadata.
+
+        Raises:
+            VectorIndexError: The scan is not indexed in this generation, or ``change`` moved a
+                row to another slice.
+        """
+        stored = self.record(record.object_key)
+        if stored is None or stored.generation != record.generation:
+            raise VectorIndexError(
+                f"{record.object_key}: not indexed as {record.generation}; commit it instead"
+            )
+        batch: list[Row] = []
+        for row, vector in self.slices(record.object_key):
+            changed = change(row)
+            check_owner(changed, record)
+            if changed.slice_index != row.slice_index:
+                raise VectorIndexError(
+                    f"{record.object_key}: slice {row.slice_index} became {changed.slice_index}; "
+                    "change metadata only"
+                )
+            batch.append(slice_to_row(changed, vector, numbers=self._numbers))
+        if not len(batch) == stored.n_slices == record.n_slices:
+            raise VectorIndexError(
+                f"{record.object_key}: {len(batch)} rows, expected {stored.n_slices}; "
+                "commit it anew"
+            )
+        for start in range(0, len(batch), _WRITE_BATCH):
+            self._store.upsert(self.name, batch[start : start + _WRITE_BATCH])
+        self._store.flush(self.name)
+        self._store.upsert(self._scans, [record_to_row(record)])
+        self._store.flush(self._scans)
+
+    def remove(self, object_keys: Iterable[str]) -> None:
+        """Remove scans; those that are not there are passed over."""
+        keys = list(dict.fromkeys(object_keys))
+        if not keys:
+            return
+        self._store.delete(self._scans, [record_id(key) for key in keys])
+        self._store.flush(self._scans)
+        self._delete_rows(dict.fromkeys(keys))
+
+    def record(self, object_key: str) -> ScanRecord | None:
+        """What is indexed of a scan, or None."""
+        return self._records_of([object_key]).get(object_key)
+
+    def records(self, where: Filter | None = None) -> Iterator[ScanRecord]:
+        """What is indexed, scan by scan, in no order.
+
+        Args:
+            where: Filter on the texts of scan records, or None.
+        """
+        columns = tuple(column.name for column in RECORD_COLUMNS)
+        return map(record_from_row, self._store.select(self._scans, where, columns=columns))
+
+    def slices(self, object_key: str) -> list[tuple[SliceRow, NDArray[np.float32]]]:
+        """The slices of a scan in order, with their vectors; none if it is not indexed."""
+        record = self.record(object_key)
+        if record is None:
+            return []
+        where = In("object_key", (object_key,))
+        found = self._store.select(self.name, where, columns=(*self._columns, VECTOR))
+        pairs = [(slice_from_row(row, self._numbers), row[VECTOR]) for row in found]
+        kept = [pair for pair in pairs if pair[0].generation == record.generation]
+        return sorted(kept, key=lambda pair: pair[0].slice_index)
+
+    def rows(self, where: Filter | None = None) -> Iterator[SliceRow]:
+        """Every committed slice that passes a filter, in no order."""
+        live = {record.object_key: record.generation for record in self.records()}
+        for row in self._store.select(self.name, where, columns=self._columns):
+            if live.get(row["object_key"]) == row["generation"]:
+                yield slice_from_row(row, self._numbers)
+
+    def count(self, where: Filter | None = None) -> int:
+        """Number of committed slices that pass a filter: exact, at the cost of reading names."""
+        live = {record.object_key: record.generation for record in self.records()}
+        columns = ("object_key", "generation")
+        found = self._store.select(self.name, where, columns=columns)
+        return sum(live.get(row["object_key"]) == row["generation"] for row in found)
+
+    def count_stored(self, where: Filter | None = None) -> int:
+        """Number of rows that pass a filter, those of scans that are just being written too."""
+        return self._store.count(self.name, where)
+
+    def stored_generations(self) -> dict[tuple[str, str], int]:
+        """Rows by (object key, generation), committed or not: what a deep check compares."""
+        counts: dict[tuple[str, str], int] = {}
+        for row in self._store.select(self.name, None, columns=("object_key", "generation")):
+            pair = (row["object_key"], row["generation"])
+            counts[pair] = counts.get(pair, 0) + 1
+        return counts
+
+    def sweep(self, object_keys: Iterable[str]) -> None:
+        """Delete rows of these scans that no record vouches for: what a crash left.
+
+        Nothing else may be committing these scans meanwhile.
+        """
+        keys = list(dict.fromkeys(object_keys))
+        records = self._records_of(keys)
+        self._delete_rows(
+            {key: records[key].generation if key in records else None for key in keys}
+        )
+
+    def search(
+        self, vector: NDArray[np.float32], *, limit: int, where: Filter | None = None
+    ) -> list[Hit]:
+        """The nearest committed slices that pass a filter, nearest first.
+
+        Args:
+            vector: (D,) query.
+            limit: Most hits, 1 to `MAX_LIMIT`.
+            where: Filter, or None.
+
+        Returns:
+            Hits; fewer than ``limit`` only if there are no more.
+
+        Raises:
+            VectorIndexError: A vector of another size or not finite, or a limit out of range.
+        """
+        if vector.shape != (self.schema.dimension,) or not is_finite(vector):
+            raise VectorIndexError(
+                f"query of shape {vector.shape}: expected {self.schema.dimension} finite numbers; "
+                "use the collection's own encoder"
+            )
+        if not 1 <= limit <= MAX_LIMIT:
+            raise VectorIndexError(f"limit {limit}: expected 1 to {MAX_LIMIT}")
+        query = vector.astype(np.float32)
+        fetch = limit
+        refused: set[tuple[str, str]] = set()
+        for _ in range(_SEARCH_ROUNDS):
+            found = self._store.search(
+                self.name, query, where=where, columns=self._columns, limit=fetch
+            )
+            pairs = {(row["object_key"], row["generation"]) for _, row in found}
+            live = self._live_pairs(pairs)
+            kept = [hit for hit in found if (hit[1]["object_key"], hit[1]["generation"]) in live]
+            is_enough = len(kept) >= limit or len(found) < fetch or fetch == MAX_LIMIT
+            # A row that is refused for the first time may have been replaced while we searched:
+            # its replacement was there only when the record was read, so search once more.
+            if pairs - live <= refused and is_enough:
+                break
+            refused |= pairs - live
+            fetch = fetch if is_enough else min(4 * fetch, MAX_LIMIT)
+        return [
+            Hit(distance=distance, row=slice_from_row(row, self._numbers))
+            for distance, row in kept[:limit]
+        ]
+
+    def _live_pairs(self, pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        records = self._records_of(sorted({key for key, _ in pairs}))
+        return pairs & {(key, record.generation) for key, record in records.items()}
+
+    def _records_of(self, keys: Sequence[str]) -> dict[str, ScanRecord]:
+        columns = tuple(column.name for column in RECORD_COLUMNS)
+        records = {}
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            ids = tuple(map(record_id, keys[start : start + _KEYS_AT_ONCE]))
+            for row in self._store.select(self._scans, In(KEY, ids), columns=columns):
+                records[row["object_key"]] = record_from_row(row)
+        return records
+
+    def _delete_rows(self, kept: dict[str, str | None]) -> None:
+        """Delete the rows of these keys, but for the generation that is kept, if one is."""
+        keys = list(kept)
+        columns = ("object_key", "generation")
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            where = In("object_key", tuple(keys[start : start + _KEYS_AT_ONCE]))
+            found = self._store.select(self.name, where, columns=columns)
+            stale = [row[KEY] for row in found if kept[row["object_key"]] != row["generation"]]
+            if stale:
+                self._store.delete(self.name, stale)
+
+
+def _told(schema: TableSchema) -> str:
+    numbers = ", ".join(schema.names(ColumnKind.NUMBER))
+    return f"dimension {schema.dimension}, metric {schema.metric.value}, numbers {numbers}"
