@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ import pytest
 from infra.folder_store import FolderStore
 from infra.settings import Settings
 from infra.store_errors import (
+    ObjectChangedError,
     ObjectMissingError,
     StoreAwayError,
     StoreError,
@@ -177,6 +179,42 @@ def test_metadata_belongs_to_a_content(store: FolderStore, root: Path) -> None:
     assert store.stat("a").user_metadata == {}
     write(root / "a", b"one", age=0)
     assert store.stat("a").user_metadata == {"shape": "1"}
+
+
+def test_metadata_of_former_contents_is_swept(store: FolderStore, root: Path) -> None:
+    for number in range(5):
+        store.put("a", str(number).encode(), user_metadata={"number": str(number)})
+    assert len(list((root / ".lithoscope/metadata").rglob("*.*"))) == 1
+    store.delete("a")
+    assert list((root / ".lithoscope/metadata").rglob("*.*")) == []
+
+
+def test_a_file_that_is_written_in_place_is_not_taken_for_whole(
+    store: FolderStore, root: Path, tmp_path: Path
+) -> None:
+    """Reading 48 MB takes longer than the pauses of the writer; any of a few reads must see it."""
+    (root / "a").write_bytes(b"x" * (48 << 20))
+    done = threading.Event()
+
+    def scribble() -> None:
+        with (root / "a").open("r+b", buffering=0) as file:
+            while not done.wait(0.006):
+                file.seek(1 << 20)
+                file.write(os.urandom(8))
+
+    writer = threading.Thread(target=scribble)
+    writer.start()
+    seen = 0
+    for _ in range(10):
+        try:
+            store.get("a", tmp_path / "copy", max_bytes=1 << 30)
+        except ObjectChangedError:
+            seen += 1
+    done.set()
+    writer.join()
+    assert seen > 0
+    store.get("a", tmp_path / "copy", max_bytes=1 << 30)
+    assert (tmp_path / "copy").read_bytes() == (root / "a").read_bytes()
 
 
 def test_a_writer_killed_at_any_moment_leaves_old_or_new(root: Path) -> None:
