@@ -1,6 +1,6 @@
 """Damaged files of every format: slices or one line of refusal, never anything else.
 
-``LITHOSCOPE_FUZZ_CASES=20000 LITHOSCOPE_FUZZ_SEED=7 pytest -s tests/test_fuzz.py`` runs more cases
+``FUZZ_CASES=20000 FUZZ_SEED=7 pytest -s tests/test_fuzz.py`` runs more cases
 of another seed and prints the figures. A case depends on the seed and its number alone.
 """
 
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 Files: TypeAlias = dict[str, bytes]
 """A scan's files by name, the one that is opened first."""
 
-N_CASES = int(os.environ.get("LITHOSCOPE_FUZZ_CASES", "2400"))
-SEED = int(os.environ.get("LITHOSCOPE_FUZZ_SEED", "0"))
+N_CASES = int(os.environ.get("FUZZ_CASES", "2400"))
+SEED = int(os.environ.get("FUZZ_SEED", "0"))
 
 MAX_SECONDS = 10.0
 MAX_CHILD_BYTES = 1 << 30
