@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := lithoscope.py encoder infra trainer ingest_worker search_ui tests benchmarks
+SOURCES := lithoscope encoder infra trainer ingest_worker search_ui tests benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help env test lint types tests format bench constraints clean

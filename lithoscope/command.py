@@ -1,4 +1,4 @@
-"""The front door: one command that mounts what each floor offers.
+"""The command ``lithoscope``: what each floor offers, mounted.
 
 The mounted modules import what is heavy inside their commands, so that
 ``lithoscope --help`` answers at once.
@@ -84,6 +84,3 @@ def _end(signal_number: int, _frame: FrameType | None) -> NoReturn:
     """End as on Ctrl-C: child processes and unfinished files are cleared away."""
     sys.exit(128 + signal_number)
 
-
-if __name__ == "__main__":
-    main()

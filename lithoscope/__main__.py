@@ -1,0 +1,5 @@
+"""``python -m lithoscope``."""
+
+from lithoscope.command import main
+
+main()
