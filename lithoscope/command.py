@@ -83,4 +83,3 @@ def main() -> None:
 def _end(signal_number: int, _frame: FrameType | None) -> NoReturn:
     """End as on Ctrl-C: child processes and unfinished files are cleared away."""
     sys.exit(128 + signal_number)
-
