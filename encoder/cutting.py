@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoder.errors import ScanError, ScanFault
+from encoder.pictures import PictureOptions, draw_preview, draw_thumbnail
 from encoder.planes import ReadOptions
 from encoder.preprocess import Preprocessing, bound_slice, resize_slice
 from encoder.slicing import Slice, SlicePlace, Slicing
@@ -40,6 +41,7 @@ class DecodeOptions:
         size: Resize whole slices to (size, size, 3).
         max_side: Else shrink slices so that no side exceeds this; None leaves them whole.
         indices: Return only the slices of these numbers; None for all.
+        pictures: Draw a thumbnail and a preview of each slice as well.
     """
 
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -48,10 +50,15 @@ class DecodeOptions:
     size: int | None = None
     max_side: int | None = None
     indices: frozenset[int] | None = None
+    pictures: PictureOptions | None = None
 
     @classmethod
     def for_encoding(
-        cls, preprocessing: Preprocessing, read: ReadOptions | None = None
+        cls,
+        preprocessing: Preprocessing,
+        read: ReadOptions | None = None,
+        *,
+        pictures: PictureOptions | None = None,
     ) -> DecodeOptions:
         """Return options that give the slices an encoder is fed."""
         return cls(
@@ -59,6 +66,7 @@ class DecodeOptions:
             slicing=preprocessing.slicing,
             window=preprocessing.window,
             size=preprocessing.size,
+            pictures=pictures,
         )
 
 
@@ -140,6 +148,10 @@ def _cut(planes: _Planes, place: SlicePlace, *, window: Window, options: DecodeO
         box = place.tile
         plane = plane[box.y : box.y + box.height, box.x : box.x + box.width]
     pixels = window.apply(plane)
+    thumbnail = preview = None
+    if options.pictures is not None:
+        thumbnail = draw_thumbnail(pixels, options.pictures)
+        preview = draw_preview(pixels, options.pictures)
     if options.size is not None:
         pixels = resize_slice(pixels, options.size)
     elif options.max_side is not None:
@@ -151,4 +163,6 @@ def _cut(planes: _Planes, place: SlicePlace, *, window: Window, options: DecodeO
         position=place.position,
         tile=place.tile,
         pixels=pixels,
+        thumbnail=thumbnail,
+        preview=preview,
     )

@@ -61,8 +61,8 @@ class DecodedScan:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all pixels."""
-        return sum(piece.pixels.nbytes for piece in self.slices)
+        """Bytes of all pixels and pictures."""
+        return sum(piece.nbytes for piece in self.slices)
 
 
 def decode_scan(path: Path, options: DecodeOptions) -> DecodedScan:

@@ -60,9 +60,18 @@ class Slice(SlicePlace):
 
     Attributes:
         pixels: Grey levels in the scan's window, (H, W) or, in colour, (H, W, 3).
+        thumbnail: A small picture of it (`encoder.pictures`), if it was asked for.
+        preview: A large picture of it, likewise.
     """
 
     pixels: NDArray[np.uint8]
+    thumbnail: bytes | None = None
+    preview: bytes | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels and pictures."""
+        return self.pixels.nbytes + len(self.thumbnail or b"") + len(self.preview or b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
