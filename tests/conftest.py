@@ -8,4 +8,4 @@ import os
 # decoding processes, or whatever else runs on the machine, want the same cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-pytest_plugins = ["index_contract"]
+pytest_plugins = ["index_contract", "object_stores"]

@@ -34,10 +34,7 @@ if TYPE_CHECKING:
 
     from infra.indexing.store import RowStore
 
-
 DIMENSION = 8
-
-
 HOSTILE = [
     'a"b',
     "a\\",
