@@ -34,6 +34,8 @@ from infra.filters import (
 )
 from infra.vector_index import Collection, VectorIndex
 
+pytest_plugins = ["index_contract"]
+
 
 def number(rng: random.Random) -> float | None:
     return rng.choice([None, 0.0, 0.1, 0.1 + 1e-16, 0.25, 1 / 3, -5.0, 1e-300, 1e12, 7.0])

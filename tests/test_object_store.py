@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from infra.object_store import ObjectStore
 
+pytest_plugins = ["object_stores"]
+
 
 def faults_of_a_race(store: ObjectStore) -> tuple[type[StoreError], ...]:
     """What a caller must be ready to retry when one key is overwritten by many.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytest_plugins = ["object_stores"]
+
 
 @pytest.fixture
 def s3(moto_endpoint: str) -> S3Store:

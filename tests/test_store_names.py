@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from infra.object_store import ObjectStore
 
+pytest_plugins = ["object_stores"]
+
 HOSTILE_PARTS = (
     *(" ", "a b", " lead", "trail ", "two  spaces", "'", '"', "a&b", "a+b", "a%20b", "%", "%2F"),
     *("#", "?", "a?b=c", "*", "<x>", "$HOME", "`id`", "~", ";", "|", ",", "@", "=", "!", "[x]"),

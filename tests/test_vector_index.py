@@ -31,6 +31,8 @@ from infra.vector_index import Collection, VectorIndex, collection_name
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytest_plugins = ["index_contract"]
+
 
 def test_committing_twice_changes_nothing(collection: Collection, index: VectorIndex) -> None:
     scans = [scan("a"), scan("b", n=1)]
