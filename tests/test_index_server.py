@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HERE = {**os.environ, "PYTHONPATH": str(ROOT)}
 NAME = collection_name("writers", "ab" * 32)
 DIMENSION = 16
-SCANS, SLICES = 20, 25
+SCANS, SLICES = 10, 25
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def holds_all(folder: Path, writers: list[str]) -> bool:
     expected = {f"{writer}/{number}" for writer in writers for number in range(SCANS)}
     assert {record.object_key for record in collection.records()} == expected
     assert collection.count_stored() == collection.count() == len(expected) * SLICES
-    for key in sorted(expected)[::7]:
+    for key in sorted(expected)[::5]:
         kept = np.stack([vector for _, vector in collection.slices(key)])
         np.testing.assert_array_equal(kept, scan(key).vectors)
     index.close()
@@ -106,7 +106,7 @@ def test_four_writing_processes_lose_nothing(folder: Path) -> None:
 def test_killed_server_keeps_what_it_acknowledged(folder: Path) -> None:
     index, collection = open_collection(folder)
     collection.commit([scan("before/0")])
-    for number in range(3):
+    for number in range(2):
         server = find_server(folder)
         assert server is not None
         os.kill(server.pid, signal.SIGKILL)
@@ -115,9 +115,9 @@ def test_killed_server_keeps_what_it_acknowledged(folder: Path) -> None:
     index.close()
     stop_server(folder)
     index, collection = open_collection(folder)
-    expected = {"before/0", "after/0", "after/1", "after/2"}
+    expected = {"before/0", "after/0", "after/1"}
     assert {record.object_key for record in collection.records()} == expected
-    assert collection.count() == 4 * SLICES
+    assert collection.count() == 3 * SLICES
     index.close()
 
 
@@ -133,7 +133,7 @@ def test_killed_writer_leaves_whole_scans_and_no_lock(folder: Path) -> None:
             time.sleep(rng.uniform(0, 0.3))
             writer.kill()
             acknowledged += writer.stdout.read().split()
-        time.sleep(1)  # the server may still be working on the writer's last call
+        time.sleep(0.3)  # the server may still be working on the writer's last call
         seen = {record.object_key for record in collection.records()}
         assert seen >= set(acknowledged)
         assert collection.count() == SLICES * len(seen)
@@ -182,10 +182,10 @@ def test_stale_runtime_file_is_no_server(folder: Path) -> None:
 
 
 def test_idle_server_ends_and_comes_back(folder: Path) -> None:
-    index = VectorIndex(open_store(folder, idle_seconds=2))
+    index = VectorIndex(open_store(folder, idle_seconds=1.5))
     collection = index.create(NAME, dimension=DIMENSION, metric=Metric.L2)
     collection.commit([scan("a")])
-    time.sleep(4)
+    time.sleep(2.5)
     assert find_server(folder) is not None, "ended while a client was connected"
     index.close()
     deadline = time.monotonic() + 60
