@@ -103,6 +103,20 @@ def is_scan_name(path: Path) -> bool:
     return _suffix(path) not in HEADERLESS_SUFFIXES or not is_described_beside(path)
 
 
+def is_headerless(path: Path, options: ReadOptions | None = None) -> bool:
+    """Say whether a file would be read as a headerless volume: its content tells no format.
+
+    Args:
+        path: The file.
+        options: As for `open_scan`.
+
+    Raises:
+        ScanError: The file can't be read, is empty, or is no scan by content or name.
+    """
+    reader = _reader_of(path, _read_head(path), options=options or ReadOptions())
+    return reader is _reader("raw")
+
+
 @dataclass(frozen=True, slots=True)
 class _NotedSource:
     """An open scan with a further note."""

@@ -13,6 +13,9 @@ from encoder.scans import is_scan_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+BUCKET_MARK = ".lithoscope"
+"""Hidden folder that a bucket in a folder has, and nothing else."""
+
 
 @dataclass
 class Walk:
@@ -58,13 +61,17 @@ class Walk:
 def walk(folder: Path) -> Walk:
     """Look for scans in a folder, at any depth.
 
-    Hidden files and folders are left out, and links to folders are not followed.
+    Hidden files and folders are left out, and links to folders are not followed. So is a bucket
+    that lies inside the folder: its scans are copies of ours.
 
     Args:
         folder: The folder; its paths come back as it was written.
     """
     met = Walk()
     for place, folders, files in os.walk(folder, onerror=met.refuse):
+        if BUCKET_MARK in folders and Path(place) != folder:
+            folders.clear()
+            continue
         met.take_folders(Path(place), folders)
         met.take_files(Path(place), files)
     met.found.sort()

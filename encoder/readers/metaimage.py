@@ -18,6 +18,7 @@ import numpy as np
 from encoder.readers.faults import unsupported
 from encoder.readers.grid import COLOUR_SAMPLES, Grid, make_grid
 from encoder.readers.storage import (
+    Joined,
     Storage,
     damaged_header,
     open_stored,
@@ -52,13 +53,15 @@ _LAST_FIELD = re.compile(
     rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*([^\r\n]*?)[ \t\r]*(\n|\Z)", re.MULTILINE
 )
 _LOCAL = {"LOCAL", "Local", "local"}
+_SKIP_FIELD = re.compile(rb"^[ \t]*HeaderSize[ \t]*=[^\n]*(\n|\Z)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """Fields of a header by name, and the byte after it."""
+    """Fields of a header by name, its bytes but for the last field, and the byte after it."""
 
     fields: dict[str, str]
+    text: bytes
     data_file: str
     end: int
 
@@ -101,6 +104,27 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     )
 
 
+def joined(path: Path) -> Joined | None:
+    """Say how a header and its voxels become one file; None where they are one already.
+
+    Raises:
+        ScanError: ``UNREADABLE`` (damaged header, missing data file) or ``UNSUPPORTED`` (several
+            data files, a data file elsewhere).
+        OSError: A file can't be read.
+    """
+    header = _read_header(path)
+    data = _data_file(path, header)
+    if data is None:
+        return None
+    try:
+        skip = int(header.fields.get("HeaderSize", "0"))
+    except ValueError as error:
+        raise damaged_header(path.name, error) from error
+    # a size of -1 says that the file ends with the voxels, which stays true
+    text = _SKIP_FIELD.sub(b"", header.text) if skip >= 0 else header.text
+    return Joined(header=text + b"ElementDataFile = LOCAL\n", data=data, offset=max(skip, 0))
+
+
 def _read_header(path: Path) -> _Header:
     with path.open("rb") as file:
         head = file.read(_MAX_HEADER_BYTES)
@@ -113,7 +137,8 @@ def _read_header(path: Path) -> _Header:
         field[1].decode("latin-1"): field[2].decode("latin-1")
         for field in _FIELD.finditer(head[: last.start()])
     }
-    return _Header(fields, last[1].decode("utf-8", "replace"), last.end())
+    text = head[: last.start()]
+    return _Header(fields, text, last[1].decode("utf-8", "replace"), last.end())
 
 
 def _grid(source: str, header: _Header, *, max_pixels: int) -> Grid:

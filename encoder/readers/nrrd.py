@@ -15,6 +15,7 @@ import numpy as np
 from encoder.readers.faults import unsupported
 from encoder.readers.grid import COLOUR_SAMPLES, Grid, make_grid
 from encoder.readers.storage import (
+    Joined,
     Storage,
     damaged_header,
     open_stored,
@@ -71,14 +72,16 @@ _COLOUR_KINDS = {"rgb-color", "rgba-color", "3-color", "4-color", "vector", "3-v
 _NOT_GREY = re.compile(r"color|vector|tensor|matrix|gradient|normal|complex|quaternion")
 _MAX_HEADER_BYTES = 1 << 20
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
+_ELSEWHERE = re.compile(rb"^(data ?file|line ?skip):(?!=)[^\n]*(\n|\Z)", re.MULTILINE)
 _SEVERAL_FILES = re.compile(rb"^data ?file:\s*(LIST\b.*|\S*%\d*d.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """Fields of a header by name; the byte after it, None if the voxels are elsewhere."""
+    """Fields of a header by name; its bytes; the byte after it, None where none follow it."""
 
     fields: dict[str, Any]
+    text: bytes
     end: int | None
 
     def field(self, name: str, default: object = None) -> Any:  # noqa: ANN401 - as pynrrd parses
@@ -116,6 +119,27 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     )
 
 
+def joined(path: Path) -> Joined | None:
+    """Say how a header and its voxels become one file; None where they are one already.
+
+    Raises:
+        ScanError: ``UNREADABLE`` (damaged header, missing data file) or ``UNSUPPORTED`` (several
+            data files, a data file elsewhere).
+        OSError: A file can't be read.
+    """
+    header = _read_header(path)
+    data = _data_file(path, header)
+    if data is None:
+        return None
+    try:
+        offset = _after_lines(data, 0, lines=int(header.field("line skip", 0)))
+    except ValueError as error:
+        raise damaged_header(path.name, repr(error)) from error
+    # bytes to skip count from the first voxel byte on, and stay where they are
+    text = _ELSEWHERE.sub(b"", header.text.replace(b"\r\n", b"\n") + b"\n")
+    return Joined(header=text.rstrip(b"\n") + b"\n\n", data=data, offset=offset)
+
+
 def _read_header(path: Path) -> _Header:
     # pynrrd is heavy, and only needed for this format; it has no types.
     import nrrd as pynrrd  # type: ignore[import-untyped]  # noqa: PLC0415
@@ -138,7 +162,7 @@ def _read_header(path: Path) -> _Header:
             fields = pynrrd.read_header(text.splitlines() or [b""])
     except (pynrrd.NRRDError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise damaged_header(path.name, error) from error
-    header = _Header(fields, None if blank is None else blank.end())
+    header = _Header(fields, text, None if blank is None else blank.end())
     if header.end is None and header.field("data file") is None:
         raise truncated_header(path.name, "the blank line that ends it")
     return header

@@ -37,7 +37,7 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     Raises:
         ScanError: ``UNKNOWN_SHAPE``, ``SIZE_MISMATCH``, or as ``make_grid``.
     """
-    layout, notes = _layout(path, options)
+    layout, notes = layout_of(path, options)
     grid = make_grid(
         path.name,
         layout.shape,
@@ -51,7 +51,12 @@ def open_planes(path: Path, options: ReadOptions) -> PlaneSource:
     return open_stored(storage, grid, info=info, source=path.name)
 
 
-def _layout(path: Path, options: ReadOptions) -> tuple[RawLayout, list[str]]:
+def layout_of(path: Path, options: ReadOptions) -> tuple[RawLayout, list[str]]:
+    """Find how a headerless volume is laid out, and what was left to convention.
+
+    Raises:
+        ScanError: ``UNKNOWN_SHAPE`` or ``SIZE_MISMATCH``.
+    """
     layout = options.raw or read_side_car(path)
     return (layout, []) if layout is not None else _named_layout(path)
 

@@ -47,6 +47,21 @@ class Storage:
     skip: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """What makes one file of a header and its voxels elsewhere: the header, then their bytes.
+
+    Attributes:
+        header: The header, rewritten: it says that the voxels follow.
+        data: File that holds the voxels.
+        offset: Byte of that file at which to begin; all to its end belongs to them.
+    """
+
+    header: bytes
+    data: Path
+    offset: int
+
+
 def open_stored(
     storage: Storage,
     grid: Grid,
