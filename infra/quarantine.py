@@ -1,0 +1,219 @@
+"""Scans that can't be indexed: which, why, and what to do about it, kept beside the objects.
+
+A record is the object ``quarantine/<object key>.json``. It holds for one content: once the object
+has another etag, the record says nothing of it any more.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from infra.indexing.records import record_id
+from infra.store_errors import (
+    BadKeyError,
+    ChecksumError,
+    ObjectMissingError,
+    ObjectTooLargeError,
+    StoreRefusedError,
+)
+from infra.store_keys import check_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.object_store import ObjectStore
+
+QUARANTINE_PREFIX = "quarantine/"
+
+METADATA_FAULT = "metadata"
+"""Fault of a scan whose metadata contradicts itself: it ends when the metadata is corrected."""
+
+DAMAGED_FAULT = "damaged record"
+"""Fault that stands where a record can't be read any more."""
+
+_HASHED_PREFIX = f"{QUARANTINE_PREFIX}by-hash/"
+_SUFFIX = ".json"
+_NO_ETAG = "?"
+"""An etag that no object has."""
+
+_READS_AT_ONCE = 16
+_RECORD_BYTES = 1 << 20
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineRecord:
+    """Why a scan is not indexed.
+
+    Attributes:
+        object_key: The scan.
+        etag: The content that was refused; empty where the object could not even be looked at.
+        fault: Kind of fault: that of `encoder.errors.ScanFault`, or another short text.
+        reason: What is wrong and what to do, in one line.
+        model: Bundle that it was to be indexed with.
+        attempts: Times that it was tried.
+        first_attempt: When the first of them was, UTC.
+        last_attempt: When the last was, UTC.
+        trace_id: What the log names this failure by.
+    """
+
+    object_key: str
+    etag: str
+    fault: str
+    reason: str
+    model: str
+    attempts: int
+    first_attempt: datetime
+    last_attempt: datetime
+    trace_id: str
+
+    def to_json(self) -> bytes:
+        """Write it as JSON."""
+        times = {name: getattr(self, name).isoformat() for name in _TIMES}
+        return json.dumps({**asdict(self), **times}, indent=2).encode("ascii") + b"\n"
+
+    @classmethod
+    def from_json(cls, text: bytes) -> QuarantineRecord:
+        """Read it from JSON.
+
+        Raises:
+            ValueError: It is no such record.
+        """
+        found = json.loads(text)
+        if not isinstance(found, dict) or set(found) != set(cls.__slots__):
+            raise ValueError("no quarantine record")
+        for name in cls.__slots__:
+            wanted = int if name == "attempts" else str
+            if not isinstance(found[name], wanted) or isinstance(found[name], bool):
+                raise ValueError(f"{name}: found {found[name]!r}")  # noqa: TRY004  as json's
+        times = {name: datetime.fromisoformat(found[name]).astimezone(UTC) for name in _TIMES}
+        return cls(**{**found, **times})
+
+
+_TIMES = ("first_attempt", "last_attempt")
+
+
+class Quarantine:
+    """The quarantine records of an object store."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        """Keep them in a store."""
+        self._objects = objects
+
+    def put(self, record: QuarantineRecord) -> None:
+        """Keep a record; a former one of the same scan is replaced.
+
+        Raises:
+            StoreError: It can't be stored.
+        """
+        plain, hashed = _plain_key(record.object_key), _hashed_key(record.object_key)
+        text = record.to_json()
+        if plain is not None:
+            try:
+                self._objects.put(plain, text)
+            except StoreRefusedError:  # in a folder another record's folder may bear its name
+                self._objects.put(hashed, text)
+            else:
+                return
+        self._objects.put(hashed, text)
+
+    def get(self, object_key: str) -> QuarantineRecord | None:
+        """Record of a scan, or None; a damaged one comes with `DAMAGED_FAULT`."""
+        for key in _keys(object_key):
+            found = self._read(key)
+            if found is not None and (found.object_key == object_key or _is_damaged(found)):
+                return found
+        return None
+
+    def drop(self, object_key: str) -> None:
+        """Remove the record of a scan, if there is one."""
+        for key in _keys(object_key):
+            self._objects.delete(key)
+
+    def records(self, prefix: str = "") -> Iterator[QuarantineRecord]:
+        """Every record, page by page, of scans whose keys begin with a prefix.
+
+        A damaged record comes with `DAMAGED_FAULT`, and an etag that no object has: its scan
+        counts as not indexed, and is tried again.
+        """
+        with ThreadPoolExecutor(_READS_AT_ONCE) as reads:
+            for start in _listed(prefix):
+                for page in self._objects.pages(start):
+                    keys = [entry.key for entry in page if _is_ours(entry.key)]
+                    for found in reads.map(self._read, keys):
+                        if found is not None and _is_about(found, prefix):
+                            yield found
+
+    def _read(self, key: str) -> QuarantineRecord | None:
+        try:
+            return QuarantineRecord.from_json(self._objects.read(key, max_bytes=_RECORD_BYTES))
+        except ObjectMissingError:
+            return None
+        except (ValueError, RecursionError, OverflowError) as error:
+            return _damaged(key, " ".join(str(error).split()))
+        except (ChecksumError, ObjectTooLargeError, BadKeyError) as error:
+            return _damaged(key, str(error))
+
+
+def quarantine_key(object_key: str) -> str:
+    """Key that a scan's record has, or would have if the store takes it."""
+    return _plain_key(object_key) or _hashed_key(object_key)
+
+
+def _keys(object_key: str) -> tuple[str, ...]:
+    plain = _plain_key(object_key)
+    return tuple(key for key in (plain, _hashed_key(object_key)) if key is not None)
+
+
+def _plain_key(object_key: str) -> str | None:
+    """The key that people find it by; None where the store takes no such key."""
+    try:
+        return check_key(f"{QUARANTINE_PREFIX}{object_key}{_SUFFIX}")
+    except BadKeyError:
+        return None
+
+
+def _hashed_key(object_key: str) -> str:
+    return f"{_HASHED_PREFIX}{record_id(object_key)}{_SUFFIX}"
+
+
+def _damaged(key: str, problem: str) -> QuarantineRecord:
+    _LOG.warning("%s: damaged quarantine record (%s)", key, problem)
+    return QuarantineRecord(
+        object_key=key.removeprefix(QUARANTINE_PREFIX).removesuffix(_SUFFIX),
+        etag=_NO_ETAG,
+        fault=DAMAGED_FAULT,
+        reason=f"{key} can't be read ({problem}); its scan is tried again, or drop the record",
+        model="",
+        attempts=0,
+        first_attempt=_EPOCH,
+        last_attempt=_EPOCH,
+        trace_id="",
+    )
+
+
+def _listed(prefix: str) -> tuple[str, ...]:
+    """Where records are of scans whose keys begin with a prefix."""
+    plain = f"{QUARANTINE_PREFIX}{prefix}"
+    return (plain,) if _HASHED_PREFIX.startswith(plain) else (plain, _HASHED_PREFIX)
+
+
+def _is_ours(key: str) -> bool:
+    if not key.endswith(_SUFFIX):
+        _LOG.warning("%s: no quarantine record; put it elsewhere", key)
+        return False
+    return True
+
+
+def _is_about(record: QuarantineRecord, prefix: str) -> bool:
+    return record.object_key.startswith(prefix) or _is_damaged(record)
+
+
+def _is_damaged(record: QuarantineRecord) -> bool:
+    return record.fault == DAMAGED_FAULT and record.etag == _NO_ETAG

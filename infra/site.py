@@ -1,0 +1,91 @@
+"""Everything that the settings name, opened once."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from infra.attempts import FileAttempts
+from infra.index_server import open_store
+from infra.model_registry import ModelRegistry
+from infra.quarantine import Quarantine
+from infra.stores import open_object_store
+from infra.vector_index import VectorIndex
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+    from infra.attempts import AttemptCounter
+    from infra.object_store import ObjectStore
+    from infra.settings import Settings
+
+
+class Site:
+    """One installation: its objects, its index, its models. A context manager.
+
+    Attributes:
+        settings: What it was opened by.
+        objects: The object store.
+        models: The models in it.
+        quarantine: Its records of scans that can't be indexed.
+        attempts: Attempts at each scan.
+    """
+
+    def __init__(self, settings: Settings, objects: ObjectStore) -> None:
+        """Take an object store; all else is opened on first use.
+
+        Args:
+            settings: The settings.
+            objects: The store; closed with the site.
+        """
+        self.settings = settings
+        self.objects = objects
+        self.models = ModelRegistry(objects, settings.home / "cache" / "models")
+        self.quarantine = Quarantine(objects)
+        self.attempts: AttemptCounter = FileAttempts(settings.home / "attempts.sqlite")
+
+    @property
+    def index_folder(self) -> Path:
+        """Folder of the embedded index."""
+        return self.settings.home / "index"
+
+    @cached_property
+    def index(self) -> VectorIndex:
+        """The vector index; the embedded one's server is started if need be.
+
+        Raises:
+            IndexUnavailableError: It does not answer, or does not start.
+        """
+        told = self.settings.index
+        if told.address is None:
+            return VectorIndex(open_store(self.index_folder, idle_seconds=60 * told.idle_minutes))
+        from infra.indexing.milvus import MilvusStore  # noqa: PLC0415  half a second
+
+        address = told.address
+        return VectorIndex(MilvusStore(lambda: address))
+
+    def close(self) -> None:
+        """Let go of everything that was opened."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.objects.close)
+            stack.callback(self.attempts.close)
+            if "index" in self.__dict__:
+                stack.callback(self.index.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_site(settings: Settings) -> Site:
+    """Open what the settings name: the object store now, the index on first use.
+
+    Raises:
+        StoreAwayError: The object store does not answer, or its folder is missing.
+        StoreRefusedError: The account is wrong or may not.
+    """
+    return Site(settings, open_object_store(settings))
