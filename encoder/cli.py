@@ -5,14 +5,20 @@ What is heavy is imported inside the commands, so that ``--help`` answers at onc
 
 from __future__ import annotations
 
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from encoder.planes import DEFAULT_MAX_PIXELS
 from encoder.sandbox.process import DecodeLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from encoder.commands.reading import ReadingRequest
 
 LIMITS = DecodeLimits()
 
@@ -77,18 +83,8 @@ def inspect(  # noqa: PLR0913  a command's options
 ) -> None:
     """Tell what each scan is: format, shape, window, slices, metadata and its sources, problems."""
     from encoder.commands.inspect import InspectRequest, run_inspect  # noqa: PLC0415  heavy
-    from encoder.commands.reading import ReadingRequest  # noqa: PLC0415  heavy
 
-    reading = ReadingRequest(
-        paths=tuple(paths),
-        raw=raw,
-        dataset=dataset,
-        max_pixels=max_pixels,
-        memory_mib=memory_mib,
-        timeout_s=timeout_s,
-        jobs=jobs,
-        library=library,
-    )
+    reading = _reading(locals())
     request = InspectRequest(
         reading=reading, sheet=sheet, as_json=output is OutputFormat.JSON, window=window.value
     )
@@ -118,18 +114,8 @@ def encode(  # noqa: PLR0913  a command's options
 ) -> None:
     """Turn every slice of the scans into a vector; a bad file is reported, and the rest goes on."""
     from encoder.commands.encode import EncodeRequest, run_encode  # noqa: PLC0415  heavy
-    from encoder.commands.reading import ReadingRequest  # noqa: PLC0415  heavy
 
-    reading = ReadingRequest(
-        paths=tuple(paths),
-        raw=raw,
-        dataset=dataset,
-        max_pixels=max_pixels,
-        memory_mib=memory_mib,
-        timeout_s=timeout_s,
-        jobs=jobs,
-        library=library,
-    )
+    reading = _reading(locals())
     request = EncodeRequest(reading=reading, encoder=encoder, init=init, out=out)
     raise typer.Exit(run_encode(request, find_weights=context.obj))
 
@@ -142,3 +128,11 @@ def encoders() -> None:
     width = max(len(name) for name in ENCODERS)
     for name, spec in ENCODERS.items():
         typer.echo(f"{name:<{width}}  {spec.dimension:>5}-d  {spec.metric:<7}  {spec.summary}")
+
+
+def _reading(options: Mapping[str, Any]) -> ReadingRequest:
+    """What a command was asked to read: its options bear the names of the request's fields."""
+    from encoder.commands.reading import ReadingRequest  # noqa: PLC0415  heavy
+
+    given = {field.name: options[field.name] for field in fields(ReadingRequest)}
+    return ReadingRequest(**{**given, "paths": tuple(given["paths"])})
