@@ -184,7 +184,7 @@ class FileAttempts:
 
 def _stored(key: str) -> bytes:
     """Keys of files whose names are no UTF-8 are counted too."""
-    return key.encode("utf-8", "surrogateescape")
+    return key.encode("utf-8", "surrogatepass")
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

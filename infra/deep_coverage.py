@@ -7,18 +7,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.coverage import SCANS, Coverage, compare
+from infra.coverage import SCANS, Coverage
 from infra.indexing.records import record_id
 from infra.pictures import PICTURE_PREFIXES, PictureKey, PictureKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.bucket_metadata import BucketMetadata
     from infra.indexing.records import ScanRecord
     from infra.object_store import ObjectEntry, ObjectStore
-    from infra.quarantine import Quarantine
-    from infra.vector_index import Collection
+    from infra.vector_index import Collection, VectorIndex
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,44 +52,40 @@ class DeepCoverage:
 
 
 def compare_deep(
-    objects: ObjectStore,
+    coverage: Coverage,
     collection: Collection,
     *,
-    fingerprint: str,
-    metadata: BucketMetadata,
-    quarantine: Quarantine,
+    index: VectorIndex,
+    objects: ObjectStore,
     prefix: str = SCANS,
 ) -> DeepCoverage:
-    """Compare as `infra.coverage.compare` does, and count every row and picture.
+    """Count the rows and pictures of a collection that was compared.
 
     Nothing else may be ingesting meanwhile: rows and pictures that are just being written look
     like those that a crash left.
 
     Args:
+        coverage: What `infra.coverage.compare` found.
+        collection: The collection that it was about.
+        index: All collections: a picture that any of them vouches for is no orphan.
         objects: The store.
-        collection: What one bundle has indexed.
-        fingerprint: That bundle's preprocessing.
-        metadata: The store's tables.
-        quarantine: The store's quarantine records.
-        prefix: What the keys begin with that are compared. Pictures that are of no indexed scan
-            are told whatever it is: their keys don't tell what they were of.
+        prefix: What the keys of scans begin with that are compared. Pictures that are of no
+            indexed scan are told in any case: their keys don't tell what they were of.
 
     Raises:
         StoreError: The store is away, or may not be read.
         VectorIndexError: The index is away, or refuses.
     """
-    coverage = compare(
-        objects,
-        collection,
-        fingerprint=fingerprint,
-        metadata=metadata,
-        quarantine=quarantine,
-        prefix=prefix,
-    )
     records = {record.object_key: record for record in collection.records()}
     inside = [record for key, record in sorted(records.items()) if key.startswith(prefix)]
     stored = collection.stored_generations()
-    pictures = _Pictures(records)
+    pictures = _Pictures()
+    for record in records.values():
+        pictures.owe(record)
+    for name in index.collections():
+        if name != collection.name:
+            for record in index.open(name).records():
+                pictures.owe(record)
     for entry in _entries(objects):
         pictures.take(entry)
     return DeepCoverage(
@@ -110,28 +104,32 @@ def compare_deep(
 
 
 class _Pictures:
-    """Pictures that are there, held against the scan records."""
+    """Pictures that are there, held against those that scan records owe."""
 
-    def __init__(self, records: Mapping[str, ScanRecord]) -> None:
+    def __init__(self) -> None:
         self.orphaned: list[str] = []
-        self._owners = {record_id(key): record for key, record in records.items()}
-        self._counts: defaultdict[tuple[str, PictureKind], int] = defaultdict(int)
+        self._owed: dict[tuple[str, str], int] = {}
+        self._counts: defaultdict[tuple[str, str, PictureKind], int] = defaultdict(int)
+
+    def owe(self, record: ScanRecord) -> None:
+        """Expect the pictures of an indexed scan."""
+        self._owed[record_id(record.object_key), record.generation] = record.n_slices
 
     def take(self, entry: ObjectEntry) -> None:
         """Count one picture."""
         key = PictureKey.parse(entry.key)
         if key is None:
             _LOG.warning("%s: no picture of ours; put it elsewhere", entry.key)
-            return
-        owner = self._owners.get(key.scan)
-        if owner is None or owner.generation != key.generation or key.slice_index >= owner.n_slices:
+        elif key.slice_index >= self._owed.get((key.scan, key.generation), 0):
             self.orphaned.append(entry.key)
         elif entry.size > 0:
-            self._counts[owner.object_key, key.kind] += 1
+            self._counts[key.scan, key.generation, key.kind] += 1
 
     def is_whole(self, record: ScanRecord) -> bool:
         """Whether every slice of a scan has its pictures."""
-        return all(self._counts[record.object_key, kind] == record.n_slices for kind in PictureKind)
+        scan = record_id(record.object_key)
+        counts = (self._counts[scan, record.generation, kind] for kind in PictureKind)
+        return all(count == record.n_slices for count in counts)
 
 
 def _entries(objects: ObjectStore) -> Iterator[ObjectEntry]:
