@@ -13,7 +13,6 @@ The alias `ALIAS` names the live collection; it is the only truth about what is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +26,6 @@ from infra.indexing.records import (
     ScanRecord,
     SliceRow,
     check_owner,
-    is_finite,
     record_from_row,
     record_id,
     record_to_row,
@@ -35,7 +33,8 @@ from infra.indexing.records import (
     slice_from_row,
     slice_to_row,
 )
-from infra.indexing.schema import KEY, MAX_LIMIT, VECTOR, ColumnKind, TableSchema
+from infra.indexing.schema import KEY, VECTOR, ColumnKind, TableSchema
+from infra.indexing.searching import Hit, check_queries, search_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +42,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from infra.filters import Filter
-    from infra.indexing.store import Row, RowStore
+    from infra.indexing.searching import Pair
+    from infra.indexing.store import Found, Row, RowStore
 
 ALIAS = "lithoscope"
 PREFIX = "litho_"
@@ -51,7 +51,6 @@ SCANS_SUFFIX = "_scans"
 _RECORD_SCHEMA = TableSchema(columns=RECORD_COLUMNS, dimension=2, metric=Metric.L2)
 _WRITE_BATCH = 500
 _KEYS_AT_ONCE = 1000
-_SEARCH_ROUNDS = 8
 
 
 def collection_name(encoder: str, sha256: str) -> str:
@@ -62,20 +61,6 @@ def collection_name(encoder: str, sha256: str) -> str:
         sha256: The bundle's SHA-256 in hexadecimal.
     """
     return f"{PREFIX}{re.sub('[^A-Za-z0-9]', '_', encoder)}_{sha256[:12]}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """A slice that was found.
-
-    Attributes:
-        distance: Euclidean distance, or for `Metric.INNER_PRODUCT` the inner product itself (the
-            larger, the closer).
-        row: The slice.
-    """
-
-    distance: float
-    row: SliceRow
 
 
 class VectorIndex:
@@ -325,36 +310,59 @@ class Collection:
         Raises:
             VectorIndexError: A vector of another size or not finite, or a limit out of range.
         """
-        if vector.shape != (self.schema.dimension,) or not is_finite(vector):
-            raise VectorIndexError(
-                f"query of shape {vector.shape}: expected {self.schema.dimension} finite numbers; "
-                "use the collection's own encoder"
+        return self.search_many(vector[np.newaxis], limit=limit, where=where)[0]
+
+    def search_many(
+        self, vectors: NDArray[np.float32], *, limit: int, where: Filter | None = None
+    ) -> list[list[Hit]]:
+        """The committed slices nearest to each of several queries: see `search`.
+
+        Args:
+            vectors: (Q, D) queries.
+            limit: Most hits for each query, 1 to `MAX_LIMIT`.
+            where: Filter, or None.
+
+        Returns:
+            For each query, its hits; fewer than ``limit`` only if there are no more.
+
+        Raises:
+            VectorIndexError: As `search`.
+        """
+        check_queries(vectors, limit, dimension=self.schema.dimension)
+
+        def search(where: Filter | None, limit: int) -> list[list[Found]]:
+            queries = vectors.astype(np.float32)
+            return self._store.search(
+                self.name, queries, where=where, columns=self._columns, limit=limit
             )
-        if not 1 <= limit <= MAX_LIMIT:
-            raise VectorIndexError(f"limit {limit}: expected 1 to {MAX_LIMIT}")
-        query = vector.astype(np.float32)
-        fetch = limit
-        refused: set[tuple[str, str]] = set()
-        for _ in range(_SEARCH_ROUNDS):
-            found = self._store.search(
-                self.name, query, where=where, columns=self._columns, limit=fetch
-            )
-            pairs = {(row["object_key"], row["generation"]) for _, row in found}
-            live = self._live_pairs(pairs)
-            kept = [hit for hit in found if (hit[1]["object_key"], hit[1]["generation"]) in live]
-            is_enough = len(kept) >= limit or len(found) < fetch or fetch == MAX_LIMIT
-            # A row that is refused for the first time may have been replaced while we searched:
-            # its replacement was there only when the record was read, so search once more.
-            if pairs - live <= refused and is_enough:
-                break
-            refused |= pairs - live
-            fetch = fetch if is_enough else min(4 * fetch, MAX_LIMIT)
+
+        found = search_live(search, self._live_pairs, limit=limit, where=where)
         return [
-            Hit(distance=distance, row=slice_from_row(row, self._numbers))
-            for distance, row in kept[:limit]
+            [
+                Hit(distance=distance, row=slice_from_row(row, self._numbers))
+                for distance, row in hits
+            ]
+            for hits in found
         ]
 
-    def _live_pairs(self, pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    def nearest_stored(
+        self, vectors: NDArray[np.float32], *, limit: int
+    ) -> list[list[tuple[float, str]]]:
+        """Search for distances and row ids alone, of scans that are being written too: for ranks.
+
+        Args:
+            vectors: (Q, D) queries.
+            limit: Most rows for each query, 1 to `MAX_LIMIT`.
+
+        Raises:
+            VectorIndexError: As `search`.
+        """
+        check_queries(vectors, limit, dimension=self.schema.dimension)
+        queries = vectors.astype(np.float32)
+        found = self._store.search(self.name, queries, where=None, columns=(), limit=limit)
+        return [[(distance, row[KEY]) for distance, row in hits] for hits in found]
+
+    def _live_pairs(self, pairs: set[Pair]) -> set[Pair]:
         records = self._records_of(sorted({key for key, _ in pairs}))
         return pairs & {(key, record.generation) for key, record in records.items()}
 

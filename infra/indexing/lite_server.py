@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from milvus_lite.adapter.grpc.servicer import MilvusServicer
 from milvus_lite.db import MilvusLite
 from pymilvus.grpc_gen import milvus_pb2_grpc
+
+from infra.indexing.lite_reading import QuickServicer, read_lazily
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,11 +102,12 @@ class LiteServer:
             folder: Milvus Lite's folder; no other process has it open.
             host: Address to listen on.
         """
+        read_lazily()
         self._database = MilvusLite(folder)
         size = ("grpc.max_receive_message_length", _MESSAGE_BYTES)
         answer_size = ("grpc.max_send_message_length", _MESSAGE_BYTES)
         self._server = grpc.server(ThreadPoolExecutor(_THREADS), options=[size, answer_size])
-        servicer = _kept_apart(MilvusServicer(self._database))
+        servicer = _kept_apart(QuickServicer(self._database))
         milvus_pb2_grpc.add_MilvusServiceServicer_to_server(servicer, self._server)
         self.port = int(self._server.add_insecure_port(f"{host}:0"))
         self._server.start()

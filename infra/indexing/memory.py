@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from infra.filters import Filter
-    from infra.indexing.store import Row
+    from infra.indexing.store import Found, Row
 
 
 @dataclass(slots=True)
@@ -92,24 +92,28 @@ class MemoryStore:
     def search(
         self,
         table: str,
-        vector: NDArray[np.float32],
+        vectors: NDArray[np.float32],
         *,
         where: Filter | None,
         columns: Sequence[str],
         limit: int,
-    ) -> list[tuple[float, dict[str, Any]]]:
-        """The nearest rows that pass a filter, nearest first; see `RowStore.search`."""
+    ) -> list[list[Found]]:
+        """The rows nearest to each query that pass a filter; see `RowStore.search`."""
         rows = self._matching(table, where)
         if not rows:
-            return []
-        vectors = np.stack([row[VECTOR] for row in rows]).astype(np.float64)
-        if self._table(table).schema.metric is Metric.L2:
-            distances = np.linalg.norm(vectors - vector, axis=1)
-            order = np.argsort(distances, kind="stable")
-        else:
-            distances = vectors @ vector.astype(np.float64)
-            order = np.argsort(-distances, kind="stable")
-        return [(float(distances[i]), _project(rows[i], columns)) for i in order[:limit]]
+            return [[] for _ in vectors]
+        stored = np.stack([row[VECTOR] for row in rows]).astype(np.float64)
+        is_distance = self._table(table).schema.metric is Metric.L2
+        answers = []
+        for query in vectors.astype(np.float64):
+            if is_distance:
+                distances = np.linalg.norm(stored - query, axis=1)
+                order = np.argsort(distances, kind="stable")[:limit]
+            else:
+                distances = stored @ query
+                order = np.argsort(-distances, kind="stable")[:limit]
+            answers.append([(float(distances[i]), _project(rows[i], columns)) for i in order])
+        return answers
 
     def close(self) -> None:
         """Do nothing."""

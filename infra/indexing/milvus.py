@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from infra.filters import Filter
-    from infra.indexing.store import Row
+    from infra.indexing.store import Found, Row
 
 Answer = TypeVar("Answer")
 
@@ -80,15 +80,25 @@ class MilvusStore:
     """
 
     def __init__(
-        self, find_address: Callable[[], str], lock: AbstractContextManager[object] | None = None
+        self,
+        find_address: Callable[[], str],
+        lock: AbstractContextManager[object] | None = None,
+        *,
+        token: str | None = None,
     ) -> None:
         """Connect.
+
+        Args:
+            find_address: See the class.
+            lock: See the class.
+            token: ``user:password``, where the server wants one.
 
         Raises:
             IndexUnavailableError: Nothing answers at the address.
         """
         self.find_address = find_address
         self.lock = lock if lock is not None else contextlib.nullcontext()
+        self._token = token or ""
         self._connecting = threading.Lock()
         self._schemas: dict[str, TableSchema] = {}
         self._client = self._connect()
@@ -191,8 +201,6 @@ class MilvusStore:
     def count(self, table: str, where: Filter | None) -> int:
         """Number of rows that pass a filter."""
         expression = render(where, self._known(table).filter_fields)
-        if expression and self._is_lite:  # there, a filtered count(*) reads every vector
-            return sum(1 for _ in self.select(table, where, columns=()))
         answer = self._ask(
             lambda client: client.query(
                 table, filter=expression, output_fields=["count(*)"], **_STRONG, **_QUICK
@@ -203,35 +211,40 @@ class MilvusStore:
     def search(
         self,
         table: str,
-        vector: NDArray[np.float32],
+        vectors: NDArray[np.float32],
         *,
         where: Filter | None,
         columns: Sequence[str],
         limit: int,
-    ) -> list[tuple[float, dict[str, Any]]]:
-        """The nearest rows that pass a filter, nearest first; see `RowStore.search`."""
+    ) -> list[list[Found]]:
+        """The rows nearest to each query that pass a filter; see `RowStore.search`."""
         schema = self._known(table)
-        hits = self._ask(
-            lambda client: client.search(
-                table,
-                data=[vector.tolist()],
-                filter=render(where, schema.filter_fields),
-                limit=limit,
-                output_fields=[KEY, *columns],
-                search_params={"metric_type": schema.metric.value, "params": {}},
-                **_STRONG,
-                **_QUICK,
-            )
-        )[0]
         numbers = schema.names(ColumnKind.NUMBER)
         is_squared = schema.metric is Metric.L2
-        return [
-            (
-                math.sqrt(max(hit["distance"], 0.0)) if is_squared else float(hit["distance"]),
-                _read(hit["entity"], columns, numbers=numbers),
-            )
-            for hit in hits
-        ]
+        asked: dict[str, Any] = {
+            "filter": render(where, schema.filter_fields),
+            "limit": limit,
+            "output_fields": [KEY, *columns],
+            "search_params": {"metric_type": schema.metric.value, "params": {}},
+            **_STRONG,
+            **_QUICK,
+        }
+        at_once = max(1, MAX_LIMIT // limit)
+        answers: list[list[Found]] = []
+        for start in range(0, len(vectors), at_once):
+            batch = vectors[start : start + at_once].tolist()
+            found = self._ask(partial(_search, table=table, data=batch, asked=asked))
+            answers += [
+                [
+                    (
+                        math.sqrt(max(hit["distance"], 0.0)) if is_squared else hit["distance"],
+                        _read(hit["entity"], columns, numbers=numbers),
+                    )
+                    for hit in hits
+                ]
+                for hits in found
+            ]
+        return answers
 
     def close(self) -> None:
         """Close the connection."""
@@ -263,7 +276,7 @@ class MilvusStore:
         address = self.find_address()
         try:
             # Its own connection, closed with it: the embedded server ends when none is left.
-            client = MilvusClient(address, dedicated=True)
+            client = MilvusClient(address, token=self._token, dedicated=True)
             self._is_lite = str(client.get_server_version()).startswith("milvus_lite")
             for table in self._schemas:
                 client.load_collection(table, **_QUICK)
@@ -304,6 +317,12 @@ def _upsert(client: MilvusClient, *, table: str, rows: list[dict[str, Any]]) -> 
 
 def _delete(client: MilvusClient, *, table: str, where: str) -> None:
     client.delete(table, filter=where, **_QUICK)
+
+
+def _search(
+    client: MilvusClient, *, table: str, data: list[list[float]], asked: dict[str, Any]
+) -> list[list[dict[str, Any]]]:
+    return list(client.search(table, data=data, **asked))
 
 
 def _is_away(error: MilvusException | grpc.RpcError) -> bool:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 """A row by column, the vector under `VECTOR` if it was asked for."""
 
+Found = tuple[float, dict[str, Any]]
+"""A row that was found, with its distance."""
+
 
 class RowStore(Protocol):
     """Tables of rows. What was written is seen by every call after it, from any process.
@@ -68,23 +71,24 @@ class RowStore(Protocol):
     def search(
         self,
         table: str,
-        vector: NDArray[np.float32],
+        vectors: NDArray[np.float32],
         *,
         where: Filter | None,
         columns: Sequence[str],
         limit: int,
-    ) -> list[tuple[float, dict[str, Any]]]:
-        """The nearest rows that pass a filter, nearest first.
+    ) -> list[list[Found]]:
+        """The rows nearest to each of several queries that pass a filter, nearest first.
 
         Args:
             table: Table.
-            vector: (D,) query.
+            vectors: (Q, D) queries.
             where: Filter, or None.
             columns: Columns to return beside the key.
-            limit: Most rows, 1 to `MAX_LIMIT`.
+            limit: Most rows for each query, 1 to `MAX_LIMIT`.
 
         Returns:
-            Distance (Euclidean, not squared, or the inner product itself) and row.
+            For each query, distance (Euclidean, not squared, or the inner product itself) and row
+            of what was found.
         """
 
     def close(self) -> None:

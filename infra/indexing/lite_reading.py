@@ -1,0 +1,92 @@
+"""Milvus Lite's reading, without what nobody asked for.
+
+Milvus Lite 3.2 turns every row of an answer into Python objects, number by number of its vector
+too, and then drops what was not asked for; a filtered ``count(*)`` does so with every row that it
+counts. Here rows hand out only the columns that are looked at, and rows are counted by the mask
+that tells which of them pass. On 35,000 rows of 512-d: every key in 0.2 s instead of 1.2, the
+nearest 16,384 in 0.3 s instead of 0.8, a filtered count in 0.05 s instead of seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from milvus_lite.adapter.grpc.servicer import MilvusServicer
+from milvus_lite.exceptions import MilvusLiteError
+from milvus_lite.search.assembler import assemble_candidates
+from milvus_lite.search.bitmap import build_valid_mask
+from milvus_lite.storage.segment import Segment
+from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COUNT = "count(*)"
+
+
+class LazyRow(dict[str, Any]):
+    """A row of a segment that is read column by column, when a column is asked for."""
+
+    __slots__ = ("_place", "_table")
+
+    def __init__(self, table: pa.Table, place: int) -> None:
+        super().__init__()
+        self._table = table
+        self._place = place
+
+    def __contains__(self, name: object) -> bool:
+        return name != "_seq" and name in self._table.schema.names
+
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401  a cell of any column
+        return self._table.column(name)[self._place].as_py()
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  likewise
+        """A cell, or the default where there is no such column."""
+        if name not in self:
+            return default
+        return self[name]
+
+
+class QuickServicer(MilvusServicer):  # type: ignore[misc]  # a package without types
+    """Milvus Lite's calls; rows are counted, not read."""
+
+    def Query(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802  gRPC's names, untyped
+        """Answer a query; a filtered count without reading the rows."""
+        if list(request.output_fields) != [_COUNT] or not request.expr:
+            return super().Query(request, context)
+        try:
+            collection = self._get_collection(request, context)
+            counted = _count(collection, request.expr)
+        except MilvusLiteError:
+            return super().Query(request, context)  # which tells it as its other faults
+        column = schema_pb2.FieldData(field_name=_COUNT, type=schema_pb2.DataType.Int64)
+        column.scalars.long_data.data.append(counted)
+        return milvus_pb2.QueryResults(
+            status=common_pb2.Status(),
+            fields_data=[column],
+            collection_name=collection.name,
+            output_fields=[_COUNT],
+        )
+
+
+def read_lazily() -> None:
+    """Make segments of this process hand out lazy rows."""
+    Segment.row_to_dict = lambda segment, place: LazyRow(segment.table, place)
+
+
+def _count(collection: Any, expression: str) -> int:  # noqa: ANN401  a package without types
+    """Rows that pass a filter: what Milvus Lite's own query does, up to reading them."""
+    collection._require_loaded()  # noqa: SLF001  its engine offers no count
+    compiled = collection._compile_filter(expression)  # noqa: SLF001
+    plan = collection._indexed_filter_plan(compiled)  # noqa: SLF001
+    segments, deltas = collection._read_snapshot()  # noqa: SLF001
+    memtable = collection._memtable  # noqa: SLF001
+    keys, sequence, _, _, passing = assemble_candidates(
+        segments=segments,
+        memtable=memtable,
+        vector_field=collection._vector_name,  # noqa: SLF001
+        filter_compiled=compiled,
+        indexed_filter_plan=plan,
+    )
+    mask = build_valid_mask(keys, sequence, deltas, filter_mask=passing, memtable=memtable)
+    return int(mask.sum())
