@@ -38,6 +38,7 @@ format: env  ## Format the code and mend what the linter can
 
 bench: env  ## Print the benchmarks: ours against named peers
 	$(BIN)/python benchmarks/encode.py
+	$(BIN)/python benchmarks/search.py
 
 constraints: env  ## Pin the versions that are installed now
 	{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(nvidia-|cuda-)'; } > constraints.new
