@@ -9,7 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, BinaryIO
 
 from infra.object_store import CHUNK_BYTES
-from infra.store_errors import ObjectTooLargeError, StoreRefusedError
+from infra.store_errors import LocalFileError, ObjectTooLargeError, StoreRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,7 +45,7 @@ def appearing(target: Path) -> Iterator[BinaryIO]:
     """Open a hidden file beside a target, which takes the target's name at the end.
 
     Raises:
-        StoreRefusedError: It can't be written, or the disk is full.
+        LocalFileError: It can't be written, or the disk is full.
     """
     hidden = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -53,7 +53,7 @@ def appearing(target: Path) -> Iterator[BinaryIO]:
             yield file
         hidden.replace(target)
     except OSError as error:
-        raise StoreRefusedError(
+        raise LocalFileError(
             f"{target}: can't be written ({error.strerror}); choose another place or make room"
         ) from error
     finally:

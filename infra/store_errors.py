@@ -33,6 +33,10 @@ class StoreRefusedError(StoreError):
     """The store answered that it won't: trying again changes nothing."""
 
 
+class LocalFileError(StoreRefusedError):
+    """A file of this machine, which an object was to be copied into, can't be written."""
+
+
 class ObjectMissingError(StoreError):
     """There is no object of that key."""
 

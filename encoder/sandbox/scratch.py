@@ -25,9 +25,13 @@ class ScratchFolder:
         path: The folder.
     """
 
-    def __init__(self) -> None:
-        """Create the folder in the system's temporary one and remove leftovers there."""
-        new = Path(tempfile.mkdtemp(prefix=_UNLOCKED))
+    def __init__(self, parent: Path | None = None) -> None:
+        """Create the folder and remove leftovers beside it.
+
+        Args:
+            parent: Where, a folder that is there; None for the system's temporary one.
+        """
+        new = Path(tempfile.mkdtemp(prefix=_UNLOCKED, dir=parent))
         lock = os.open(new / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         _lock(lock)
         # Renamed once it is locked, so that nobody takes it for a leftover in between.

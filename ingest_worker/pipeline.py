@@ -1,0 +1,208 @@
+"""The ingest of objects: the one pipeline that commands, watchers and workers share.
+
+Each object goes through the steps of docs/design.md in their order. Objects are fetched and
+decoded ahead in child processes, encoded in groups by the caller's thread, and committed beside
+that by another, so that none of the three waits for the others.
+
+An object is encoded once however often the process is killed, but for those that were not
+committed yet. What was being worked on when a worker died is tried again with nothing beside it,
+after everything else: only a scan that kills its worker each time is quarantined for it.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from threading import Event
+from typing import TYPE_CHECKING
+
+from encoder.inference import Encoded
+from encoder.look_ahead import in_order
+from encoder.sandbox.scratch import ScratchFolder
+from ingest_worker.committing import Committer
+from ingest_worker.filling import encode_group
+from ingest_worker.lookup import records_of
+from ingest_worker.outcomes import Deferred, Outcome, Quarantined, Unchanged
+from ingest_worker.preparing import CHANGED, Preparer, Request
+from ingest_worker.refusing import refusal
+from ingest_worker.steps import Filled, Prepared, Step, Suspect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+    from types import TracebackType
+    from typing import Self
+
+    from infra.indexing.records import ScanRecord
+    from ingest_worker.context import IngestContext
+    from ingest_worker.writing import Again
+
+GROUP_SLICES = 256
+"""Slices that are gathered before they are encoded: 38 MB of pixels at 224²."""
+
+ENCODER_FAULT = "not encoded"
+"""Fault of a scan whose vectors are not finite, or not of the encoder's size."""
+
+_RECORDS_AT_ONCE = 256
+_LEAST_BYTES = 1 << 20
+"""What a result counts at least while it waits: no more than a few hundred are decoded ahead."""
+
+_ROUNDS = 3
+"""Times that an object which changed while it was ingested is ingested again."""
+
+
+def ingest_objects(
+    keys: Iterable[str], context: IngestContext, *, is_forced: bool = False
+) -> Iterator[Outcome]:
+    """Bring the index up to date with some objects.
+
+    Args:
+        keys: Keys of scans, those of removed ones too.
+        context: What ingest needs.
+        is_forced: Index them again even if nothing changed.
+
+    Yields:
+        What became of each, as soon as it is settled, in no particular order.
+
+    Raises:
+        LithoscopeError: A service stayed away or refuses, or the disk is full: what was told
+            stands, the rest is taken up by the next run.
+    """
+    with _Run(context, is_forced=is_forced) as run:
+        yield from run.ingest(keys)
+
+
+def ingest_object(key: str, context: IngestContext) -> Outcome:
+    """Bring the index up to date with one object.
+
+    Raises:
+        LithoscopeError: As `ingest_objects`.
+    """
+    (outcome,) = ingest_objects([key], context)
+    return outcome
+
+
+class _Run:
+    """One call of the pipeline."""
+
+    def __init__(self, context: IngestContext, *, is_forced: bool) -> None:
+        self._context = replace(context, patience=replace(context.patience, stop=Event()))
+        self._is_forced = is_forced
+        self._group: list[Prepared] = []
+        self._suspects: list[Suspect] = []
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        folder = self._context.site.settings.home / "scratch"
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = ScratchFolder(folder)
+        self._closing.callback(scratch.remove)
+        self._preparer = Preparer(self._context, scratch)
+        self._closing.callback(self._preparer.close)
+        self._n_running = 2 * self._context.pool.workers
+        self._prepares = ThreadPoolExecutor(self._n_running, thread_name_prefix="prepare")
+        self._closing.callback(self._prepares.shutdown, cancel_futures=True)
+        self._committer = Committer(self._context, self._preparer.clear)
+        self._closing.callback(self._committer.close)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._context.patience.stop.set()
+        self._closing.close()
+
+    def ingest(self, keys: Iterable[str]) -> Iterator[Outcome]:
+        yield from self._together(self._requests(keys, is_forced=self._is_forced))
+        yield from self._one_by_one()
+        again = self._committer.drain()
+        yield from self._committer.outcomes()
+        for _ in range(_ROUNDS):
+            if not again:
+                return
+            yield from self._together(self._requests_again(again))
+            yield from self._one_by_one()
+            again = self._committer.drain()
+            yield from self._committer.outcomes()
+        for each in again:
+            yield Deferred(object_key=each.object_key, reason=CHANGED)
+
+    def _requests(self, keys: Iterable[str], *, is_forced: bool) -> Iterator[Request]:
+        remaining = iter(keys)
+        while part := tuple(islice(remaining, _RECORDS_AT_ONCE)):
+            records = self._records(part)
+            for key in part:
+                yield Request(object_key=key, record=records.get(key), is_forced=is_forced)
+
+    def _requests_again(self, again: list[Again]) -> Iterator[Request]:
+        forced = {each.object_key for each in again if each.is_forced}
+        for request in self._requests([each.object_key for each in again], is_forced=False):
+            yield replace(request, is_forced=request.object_key in forced)
+
+    def _records(self, keys: Sequence[str]) -> dict[str, ScanRecord]:
+        look = partial(records_of, self._context.collection, keys)
+        return self._context.patience.keep_trying(look)
+
+    def _together(self, requests: Iterable[Request]) -> Iterator[Outcome]:
+        steps = in_order(requests, self._submit, n_running=self._n_running, nbytes=_nbytes)
+        with closing(steps):
+            for _, step in steps:
+                yield from self._take(step.result())
+        self._encode()
+        yield from self._committer.outcomes()
+
+    def _submit(self, request: Request) -> Future[Step]:
+        return self._prepares.submit(self._preparer.prepare, request)
+
+    def _one_by_one(self) -> Iterator[Outcome]:
+        """Take up what was being worked on when a worker died, the least suspect first."""
+        suspects, self._suspects = self._suspects, []
+        for suspect in sorted(suspects, key=lambda each: each.attempts):
+            (request,) = self._requests([suspect.object_key], is_forced=self._is_forced)
+            yield from self._take(self._preparer.prepare(replace(request, is_alone=True)))
+            self._encode()
+
+    def _take(self, step: Step) -> Iterator[Outcome]:
+        match step:
+            case Prepared():
+                self._group.append(step)
+                if sum(len(each.scan.slices) for each in self._group) >= GROUP_SLICES:
+                    self._encode()
+            case Suspect():
+                self._suspects.append(step)
+            case Unchanged() | Quarantined() | Deferred():
+                yield step
+            case _:
+                self._committer.put(step)
+        yield from self._committer.outcomes()
+
+    def _encode(self) -> None:
+        """Encode what was gathered; from here on no scan can be to blame for a dying worker."""
+        group, self._group = self._group, []
+        for scan, result in zip(group, encode_group(group, self._context.session), strict=True):
+            if isinstance(result, Encoded):
+                self._committer.put(Filled(prepared=scan, encoded=result))
+            else:
+                place = (scan.object_key, scan.stat.etag)
+                reason = f"{result}"
+                self._committer.put(
+                    refusal(
+                        self._context,
+                        place,
+                        fault=ENCODER_FAULT,
+                        reason=reason,
+                        attempts=scan.attempts,
+                    )
+                )
+        self._preparer.clear([scan.object_key for scan in group])
+
+
+def _nbytes(step: Step) -> int:
+    return max(step.nbytes, _LEAST_BYTES) if isinstance(step, Prepared) else 0

@@ -1,0 +1,71 @@
+"""How a scan that can't be indexed is refused: a record for its owner, a line in the log."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from infra.quarantine import QuarantineRecord
+from infra.store_errors import (
+    BadKeyError,
+    ChecksumError,
+    ObjectTooLargeError,
+    StoreError,
+    StoreRefusedError,
+)
+from ingest_worker.steps import Refusal
+
+if TYPE_CHECKING:
+    from ingest_worker.context import IngestContext
+
+CRASH_FAULT = "crashed the worker"
+"""Fault of a scan that was being worked on when workers died, again and again."""
+
+_STORE_FAULTS: dict[type[StoreError], str] = {
+    BadKeyError: "bad key",
+    ChecksumError: "checksum",
+    ObjectTooLargeError: "too large",
+    StoreRefusedError: "refused by the store",
+}
+
+_LOG = logging.getLogger(__name__)
+
+
+def refusal(
+    context: IngestContext, place: tuple[str, str], *, fault: str, reason: str, attempts: int = 1
+) -> Refusal:
+    """Refuse a scan.
+
+    Args:
+        context: Names the model that it was to be indexed with.
+        place: Its key and etag; the etag is empty where it could not even be looked at.
+        fault: Kind of fault.
+        reason: What is wrong and what to do.
+        attempts: Times that it was tried.
+    """
+    now = datetime.now(UTC)
+    record = QuarantineRecord(
+        object_key=place[0],
+        etag=place[1],
+        fault=str(fault),
+        reason=one_line(reason),
+        model=context.model,
+        attempts=attempts,
+        first_attempt=now,
+        last_attempt=now,
+        trace_id=uuid.uuid4().hex,
+    )
+    _LOG.warning("%s: %s: %s (trace %s)", place[0], record.fault, record.reason, record.trace_id)
+    return Refusal(record=record)
+
+
+def store_fault(error: StoreError) -> str:
+    """Name a fault of an object that the store told."""
+    return next(text for kind, text in _STORE_FAULTS.items() if isinstance(error, kind))
+
+
+def one_line(text: str) -> str:
+    """Join a text's lines."""
+    return " ".join(text.split())
