@@ -59,10 +59,8 @@ class ModelHistory:
 
     def _switches(self) -> list[dict[str, str]]:
         try:
-            found = json.loads(self._objects.read(HISTORY_KEY, max_bytes=_BYTES))
-            return [
-                {"collection": str(each["collection"]), "at": str(each["at"])} for each in found
-            ]
+            text = self._objects.read(HISTORY_KEY, max_bytes=_BYTES)
+            return _switches_in(json.loads(text))
         except ObjectMissingError:
             return []
         except (
@@ -74,3 +72,9 @@ class ModelHistory:
                 f"{HISTORY_KEY}: damaged ({reason}); remove it: it only serves to go back to a "
                 "former model, which can be named instead"
             ) from error
+
+
+def _switches_in(found: object) -> list[dict[str, str]]:
+    if not isinstance(found, list):
+        raise TypeError("no list")
+    return [{name: str(each[name]) for name in ("collection", "at")} for each in found]
