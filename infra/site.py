@@ -64,7 +64,8 @@ class Site:
         from infra.indexing.milvus import MilvusStore  # noqa: PLC0415  half a second
 
         address = told.address
-        return VectorIndex(MilvusStore(lambda: address))
+        token = None if told.token is None else told.token.get_secret_value()
+        return VectorIndex(MilvusStore(lambda: address, token=token))
 
     def close(self) -> None:
         """Let go of everything that was opened."""
