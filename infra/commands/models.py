@@ -1,0 +1,123 @@
+"""``models list``, ``use`` and ``rollback``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+from encoder.errors import printable
+from infra.commands.status import model_facts
+from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
+from infra.model_versions import ModelRegistryError
+from infra.status import covered, has_index, model_statuses
+
+if TYPE_CHECKING:
+    from infra.coverage import Coverage
+    from infra.model_versions import ModelVersion
+    from infra.site import Site
+    from infra.status import ModelStatus
+
+
+def tell_models(site: Site, *, as_json: bool) -> int:
+    """Tell every published model.
+
+    Returns:
+        1 if one is damaged, else 0.
+    """
+    models, problems = model_statuses(site)
+    if as_json:
+        told = [
+            {
+                **model_facts(version),
+                "is_live": is_live,
+                "coverage": None if coverage is None else coverage_counts(coverage),
+            }
+            for version, is_live, coverage in models
+        ]
+        typer.echo(json.dumps({"models": told, "problems": list(problems)}))
+    else:
+        for model in models:
+            typer.echo(_line(model))
+        if not models and not problems:
+            typer.echo("none is published: `lithoscope ingest PATH --encoder dsnn --init seed:0`")
+    for problem in problems:
+        typer.echo(printable(problem), err=True)
+    return 1 if problems else 0
+
+
+def use_model(site: Site, ref: str, *, now: bool) -> int:
+    """Make a model live, if it has indexed every scan.
+
+    Args:
+        site: The site.
+        ref: The model, as `ModelRegistry.find` takes it.
+        now: Even if it has not.
+
+    Returns:
+        0, or 1 where it was not made live.
+
+    Raises:
+        LithoscopeError: There is no such model, or it never indexed anything.
+    """
+    version = site.models.find(ref)
+    name = version.bundle_id
+    if not has_index(site) or version.collection not in site.index.collections():
+        raise ModelRegistryError(f"model {name}: has indexed nothing; {_fill(name)}")
+    coverage = covered(site, version)
+    if site.index.live() == version.collection:
+        typer.echo(f"{name} is live already")
+        return 0
+    if not (coverage.is_complete or now):
+        typer.echo(
+            f"{name} is {_behind(coverage)}: {_fill(name)}, or make it live as it is with --now",
+            err=True,
+        )
+        return 1
+    _switch(site, version, coverage=coverage)
+    return 0
+
+
+def roll_back(site: Site) -> None:
+    """Make the former model live again.
+
+    Raises:
+        LithoscopeError: There is none.
+    """
+    version = site.models.previous(site.index) if has_index(site) else None
+    if version is None:
+        raise ModelRegistryError(
+            "no former model: name one of `lithoscope models list` to `lithoscope models use`"
+        )
+    _switch(site, version, coverage=covered(site, version))
+
+
+def _switch(site: Site, version: ModelVersion, *, coverage: Coverage) -> None:
+    site.models.switch(site.index, version)
+    typer.echo(f"{version.bundle_id} is live; {coverage_text(coverage)}")
+    if not coverage.is_complete:
+        typer.echo(f"it is {_behind(coverage)}: `lithoscope reconcile` brings it up to date")
+
+
+def _line(model: ModelStatus) -> str:
+    version, is_live, coverage = model
+    if coverage is None:
+        filled = "has indexed nothing"
+    elif coverage.is_complete:
+        filled = f"has indexed every scan ({counted(coverage.slices, 'slice')})"
+    else:
+        filled = _behind(coverage)
+    told = f"{version.dimension}-d {version.metric}, published {version.published:%Y-%m-%d}"
+    star = "*" if is_live else " "
+    return printable(
+        f"{star} {version.bundle_id}  {version.init}, {told}, {filled}{', live' if is_live else ''}"
+    )
+
+
+def _behind(coverage: Coverage) -> str:
+    return f"{counted(scans_behind(coverage), 'scan')} behind"
+
+
+def _fill(name: str) -> str:
+    return f"fill it by `lithoscope reconcile --model {name}`"
