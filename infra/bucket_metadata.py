@@ -8,7 +8,7 @@ problems are told. Nothing is ever indexed without metadata that it should have 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,7 @@ class BucketMetadata:
     faults: tuple[MetadataProblem, ...]
     etags: Mapping[str, str]
     others: tuple[str, ...] = ()
+    _hashes: dict[str, str | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def read(cls, objects: ObjectStore) -> BucketMetadata:
@@ -98,6 +99,15 @@ class BucketMetadata:
         if self.faults:
             raise MetadataError(self.faults)
         return self.index.resolve(key, user_metadata)
+
+    def hash_by_tables(self, key: str) -> str | None:
+        """Hash of a scan's metadata without its user metadata, remembered; None if it is wrong."""
+        if key not in self._hashes:
+            try:
+                self._hashes[key] = self.resolve(key).metadata_hash()
+            except MetadataError:
+                self._hashes[key] = None
+        return self._hashes[key]
 
 
 def table_etags(objects: ObjectStore) -> dict[str, str]:

@@ -235,7 +235,8 @@ class _Comparison:
             return _State.STALE
         if self._metadata.faults:
             return _State.UNRESOLVED
-        return _State.INDEXED if self._hash_of(entry) == record.metadata_hash else None
+        is_same = self._metadata.hash_by_tables(entry.key) == record.metadata_hash
+        return _State.INDEXED if is_same else None
 
     def _looked_at(self, case: _Case, stat: ObjectStat | None) -> _State:
         """What an object is whose user metadata is known, unless it is gone or changed since."""
@@ -251,11 +252,10 @@ class _Comparison:
             return _State.UNRESOLVED
         return _State.INDEXED if found == record.metadata_hash else _State.CORRECTED
 
-    def _hash_of(self, entry: ObjectEntry | ObjectStat) -> str | None:
-        """Hash of the metadata of an object as far as it is known; None if it is wrong."""
-        user_metadata = getattr(entry, "user_metadata", {})
+    def _hash_of(self, stat: ObjectStat) -> str | None:
+        """Hash of the metadata of an object; None if it is wrong."""
         try:
-            return self._metadata.resolve(entry.key, user_metadata).metadata_hash()
+            return self._metadata.resolve(stat.key, stat.user_metadata).metadata_hash()
         except MetadataError:
             return None
 

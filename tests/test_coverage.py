@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +27,6 @@ from object_stores import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from infra.object_store import ObjectStore
 
@@ -32,6 +34,7 @@ pytest_plugins = ["object_stores"]
 
 FINGERPRINT = "f" * 64
 NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
+NOBODY = 65_534
 A, B, C = (f"scans/E1/S1/{name}.png" for name in "abc")
 
 
@@ -286,19 +289,34 @@ def test_files_that_no_store_would_take_are_told(tmp_path: Path) -> None:
     assert place.compare() == Coverage(objects=2, indexed=0, slices=0, quarantined=names)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_may_not_be_read_is_no_orphan(tmp_path: Path) -> None:
-    place = folder_place(tmp_path)
-    place.store.put(A, b"a")
-    place.index(A)
-    (tmp_path / "bucket" / A).chmod(0)
-    os.utime(tmp_path / "bucket" / A, (1, 1))
-    assert place.compare() == Coverage(objects=1, indexed=0, slices=0, changed=(A,))
-    place.refuse(A, etag="")
-    place.collection.remove([A])
-    assert place.compare().quarantined == (A,)
-    (tmp_path / "bucket" / A).chmod(0o600)
-    assert place.compare().missing == (A,)
+def test_a_file_that_may_not_be_read_is_no_orphan() -> None:
+    with tempfile.TemporaryDirectory() as name, unprivileged(Path(name)):
+        place = folder_place(Path(name))
+        place.store.put(A, b"a")
+        place.index(A)
+        path = Path(name, "bucket", A)
+        path.chmod(0)
+        os.utime(path, (1, 1))
+        assert place.compare() == Coverage(objects=1, indexed=0, slices=0, changed=(A,))
+        place.refuse(A, etag="")
+        place.collection.remove([A])
+        assert place.compare().quarantined == (A,)
+        path.chmod(0o600)
+        assert place.compare().missing == (A,)
+
+
+@contextlib.contextmanager
+def unprivileged(folder: Path) -> Iterator[None]:
+    """Be nobody in a folder, where the tests are run by root, who may read everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.chown(folder, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_an_object_replaced_by_a_link_or_a_folder_is_an_orphan(tmp_path: Path) -> None:

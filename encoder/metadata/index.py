@@ -88,6 +88,7 @@ class MetadataIndex:
         self._by_path: dict[str, list[Hit]] = {}
         self._places: dict[str, RowsOfPlace] = {}
         self._used: set[int] = set()
+        self._has_images = False
         self._scans = scans
         for table, place in self.tables:
             self._places.setdefault(place, RowsOfPlace())
@@ -150,8 +151,8 @@ class MetadataIndex:
         draft = MetadataDraft(scan)
         draft.take_rows(self._hits_by_key(scan), match="object_key")
         draft.take_rows(exact := self._hits_by_path(scan), match="Image")
-        named = self._hits_by_name(scan, exact)
-        if not named and not exact:
+        named = self._hits_by_name(scan, exact) if self._has_images else []
+        if self._has_images and not named and not exact:
             named = self._hits_by_tail(draft)
         draft.take_rows(named, match="file name")
         draft.take_rows(self._hits_by_sample(draft, user), match="sample")
@@ -206,6 +207,7 @@ class MetadataIndex:
         if row.object_key is not None:
             self._by_key.setdefault(row.object_key, []).append(hit)
         if row.image is not None:
+            self._has_images = True
             image = clean_path(row.image)
             path = clean_path(f"{place}/{row.image}") if place else image
             if below(path, place) is not None:  # a table speaks for its folder only

@@ -46,6 +46,8 @@ def read_user_metadata(metadata: Mapping[str, str], *, source: str) -> dict[str,
     Raises:
         MetadataError: Every problem of the metadata.
     """
+    if not metadata:
+        return {}
     plain = {_without_prefix(name): text for name, text in metadata.items()}
     texts = {name: text for name, text in plain.items() if not _is_technical(name)}
     where = f"user metadata of {source}"
