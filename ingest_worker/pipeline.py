@@ -31,7 +31,7 @@ from ingest_worker.refusing import refusal
 from ingest_worker.steps import Filled, Prepared, Step, Suspect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from types import TracebackType
     from typing import Self
@@ -56,7 +56,7 @@ _ROUNDS = 3
 
 def ingest_objects(
     keys: Iterable[str], context: IngestContext, *, is_forced: bool = False
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Bring the index up to date with some objects.
 
     Args:

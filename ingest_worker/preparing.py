@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from encoder.decoding import DecodeOptions
 from encoder.errors import ScanError
 from encoder.metadata.problems import MetadataError
+from encoder.object_keys import ObjectKey, ObjectKeyError
 from infra.generations import generation_of
 from infra.quarantine import METADATA_FAULT
 from infra.store_errors import (
@@ -29,7 +30,7 @@ from infra.store_errors import (
 )
 from ingest_worker.outcomes import Deferred, Quarantined, Unchanged
 from ingest_worker.reading import file_name, read_options
-from ingest_worker.refusing import CRASH_FAULT, one_line, refusal, store_fault
+from ingest_worker.refusing import CRASH_FAULT, KEY_FAULT, one_line, refusal, store_fault
 from ingest_worker.steps import Prepared, Refusal, Rekeying, Removal, Step, Suspect
 
 if TYPE_CHECKING:
@@ -125,6 +126,10 @@ class Preparer:
         key, record = stat.key, request.record
         is_same = not request.is_forced and self._is_indexed(stat, request.record)
         try:
+            ObjectKey.parse(key)
+        except ObjectKeyError as error:
+            return self._refused_as_is(request, stat, fault=KEY_FAULT, reason=str(error))
+        try:
             metadata = self._context.resolve(key, stat.user_metadata)
         except MetadataError as error:
             return self._without_metadata(request, stat, error, is_same=is_same)
@@ -162,14 +167,17 @@ class Preparer:
             return Deferred(object_key=key, reason=one_line(reason))
         if self._context.metadata.problems:  # a broken table speaks of no scan in particular
             return Deferred(object_key=key, reason=one_line(f"its metadata waits: {reason}"))
-        known = self._quarantined(key)
-        if known is not None and (known.etag, known.fault, known.reason) == (
-            stat.etag,
-            METADATA_FAULT,
-            one_line(reason),
-        ):
+        return self._refused_as_is(request, stat, fault=METADATA_FAULT, reason=reason)
+
+    def _refused_as_is(
+        self, request: Request, stat: ObjectStat, *, fault: str, reason: str
+    ) -> Step:
+        """Refuse an object that was not even fetched, unless it is refused for that already."""
+        known = self._quarantined(stat.key)
+        now = (stat.etag, fault, one_line(reason))
+        if known is not None and (known.etag, known.fault, known.reason) == now:
             return _still_refused(known, request.record)
-        return refusal(self._context, (key, stat.etag), fault=METADATA_FAULT, reason=reason)
+        return refusal(self._context, (stat.key, stat.etag), fault=fault, reason=reason)
 
     def _take(
         self,

@@ -12,14 +12,16 @@ from infra.pictures import PictureKey
 from ingest_worker.pipeline import ingest_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from infra.coverage import Coverage
     from ingest_worker.context import IngestContext
     from ingest_worker.outcomes import Outcome
 
 
-def reconcile(context: IngestContext, coverage: Coverage | DeepCoverage) -> Iterator[Outcome]:
+def reconcile(
+    context: IngestContext, coverage: Coverage | DeepCoverage
+) -> Generator[Outcome, None, None]:
     """Do what a comparison found to be done.
 
     A deep one also has scans ingested anew that lack rows or pictures, and removes rows and

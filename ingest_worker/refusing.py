@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 CRASH_FAULT = "crashed the worker"
 """Fault of a scan that was being worked on when workers died, again and again."""
 
+KEY_FAULT = "bad key"
+"""Fault of an object whose key is no scan's, or none that a store takes."""
+
 _STORE_FAULTS: dict[type[StoreError], str] = {
-    BadKeyError: "bad key",
+    BadKeyError: KEY_FAULT,
     ChecksumError: "checksum",
     ObjectTooLargeError: "too large",
     StoreRefusedError: "refused by the store",

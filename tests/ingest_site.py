@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import contextlib
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from encoder.metric import Metric
 from encoder.pictures import PictureOptions
 from encoder.preprocess import Preprocessing
 from encoder.slicing import Slicing
+from infra.attempts import FileAttempts
 from infra.bucket_metadata import BucketMetadata
 from infra.coverage import Coverage, compare
 from infra.deep_coverage import DeepCoverage, compare_deep
@@ -29,13 +31,13 @@ from ingest_worker.pipeline import ingest_objects
 from ingest_worker.reconcile import reconcile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from infra.object_store import ObjectStore
+    from infra.object_store import ObjectStat, ObjectStore
     from infra.vector_index import Collection
     from ingest_worker.outcomes import Outcome
 
@@ -64,19 +66,85 @@ class MeanColour:
         return batch.float().mean(dim=(1, 2))
 
 
+class WatchedStore(FolderStore):
+    """A folder that tells of its calls, and lets tests meddle before and after them.
+
+    Attributes:
+        calls: Names and keys of what was called, in order.
+        before: Called with the key, by name of the method.
+        after: Likewise.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.calls: list[tuple[str, str]] = []
+        self.before: dict[str, Callable[[str], None]] = {}
+        self.after: dict[str, Callable[[str], None]] = {}
+
+    @contextlib.contextmanager
+    def _watched(self, name: str, key: str) -> Iterator[None]:
+        self.calls.append((name, key))
+        self.before.get(name, _nothing)(key)
+        yield
+        self.after.get(name, _nothing)(key)
+
+    def stat(self, key: str) -> ObjectStat:
+        with self._watched("stat", key):
+            return super().stat(key)
+
+    def get(self, key: str, target: Path, *, max_bytes: int, etag: str | None = None) -> ObjectStat:
+        with self._watched("get", key):
+            return super().get(key, target, max_bytes=max_bytes, etag=etag)
+
+    def put(
+        self,
+        key: str,
+        source: Path | bytes,
+        *,
+        sha256: str | None = None,
+        user_metadata: Mapping[str, str] | None = None,
+    ) -> ObjectStat:
+        with self._watched("put", key):
+            return super().put(key, source, sha256=sha256, user_metadata=user_metadata)
+
+
+class WatchedAttempts(FileAttempts):
+    """Attempts that write into a store's calls."""
+
+    def __init__(self, path: Path, store: WatchedStore) -> None:
+        super().__init__(path)
+        self._store = store
+
+    def begin(self, etags: Mapping[str, str]) -> dict[str, int]:
+        self._store.calls += [("begin", key) for key in etags]
+        return super().begin(etags)
+
+    def clear(self, object_keys: Iterable[str]) -> None:
+        keys = list(object_keys)
+        self._store.calls += [("clear", key) for key in keys]
+        super().clear(keys)
+
+
+def _nothing(_: str) -> None:
+    pass
+
+
 class IngestSite:
     """A site with what ingest needs, and short words for what tests do with it.
 
     Attributes:
         context: What ingest needs.
         encoder: Counts what it encodes.
+        store: The folder, which tells of its calls.
     """
 
     def __init__(self, home: Path, pool: DecoderPool, *, encoder: MeanColour | None = None) -> None:
         settings = Settings(home=home)
         settings.bucket_folder.mkdir(parents=True, exist_ok=True)
         self.encoder = encoder or MeanColour()
-        site = Site(settings, FolderStore(settings.bucket_folder))
+        self.store = WatchedStore(settings.bucket_folder)
+        site = Site(settings, self.store)
+        site.attempts = WatchedAttempts(settings.home / "attempts.sqlite", self.store)
         site.index = VectorIndex(MemoryStore())
         self.context = self.context_for(site, self.encoder, pool=pool)
 
@@ -120,8 +188,6 @@ class IngestSite:
 
     def put_table(self, text: str) -> None:
         """Store a metadata table, and read the tables again."""
-        from dataclasses import replace  # noqa: PLC0415
-
         self.objects.put("metadata/table.csv", text.encode())
         self.context = replace(self.context, metadata=BucketMetadata.read(self.objects))
 
