@@ -8,56 +8,29 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
+from bundle_samples import made_bundle
 from encoder.bundle import load_bundle, verify_bundle
-from encoder.bundle_manifest import BundleManifest
 from encoder.metric import Metric
 from encoder.model_errors import BundleError
 from encoder.preprocess import Preprocessing
-from encoder.registry import find_entry
 from infra.folder_store import FolderStore
 from infra.indexing.errors import VectorIndexError
 from infra.indexing.memory import MemoryStore
 from infra.model_registry import ModelRegistry, ModelRegistryError
 from infra.vector_index import VectorIndex, collection_name
-from object_stores import keys, sha256
+from object_stores import keys
 
 if TYPE_CHECKING:
     from infra.model_registry import ModelVersion
     from infra.object_store import ObjectStore
 
 pytest_plugins = ["bundle_samples", "object_stores"]
-
-
-def made_bundle(folder: Path, encoder: str = "dsnn", *, seed: int = 0, **told: Any) -> Path:  # noqa: ANN401  fields
-    """A bundle that passes every check but that of its tensors' shapes: a kilobyte."""
-    folder.mkdir(parents=True)
-    weights = torch.from_numpy(np.random.default_rng(seed).normal(size=100).astype(np.float32))
-    save_file({"weights": weights}, folder / "weights.safetensors")
-    entry = find_entry(encoder)
-    plain: dict[str, Any] = {
-        "schema_version": 1,
-        "encoder": encoder,
-        "architecture": entry.architecture,
-        "preprocessing": Preprocessing(mean=(0.1, 1e-7, 0.3)).to_dict(),
-        "dimension": entry.dimension,
-        "metric": entry.metric,
-        "init": f"untrained, seed:{seed}",
-        "provenance": {"where": 'Ölfeld "7"', "when": "2024"},
-        "metrics": {"map": 0.1 + 0.2, "tiny": 1e-300, "whole": 3},
-        "weights_sha256": sha256((folder / "weights.safetensors").read_bytes()),
-        "sha256": "0" * 64,
-        "manifest_sha256": "0" * 64,
-    }
-    manifest = BundleManifest.model_validate(plain | told).signed()
-    (folder / "model.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return folder
 
 
 @pytest.fixture
