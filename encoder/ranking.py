@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
 Item = TypeVar("Item")
-Other = TypeVar("Other")
 
 
 class GroupBy(StrEnum):
@@ -228,17 +227,15 @@ class Picker(Generic[Item]):
             self._full[sample] = origin
 
 
-def absolute_ranks(
-    picked: Iterable[Candidate[Item]], everything: Nearest[Other]
-) -> list[int | None]:
+def absolute_ranks(picked: Iterable[str], everything: Iterable[str]) -> list[int | None]:
     """Rank slices among all that are indexed.
 
     Args:
-        picked: Slices that are shown.
-        everything: The nearest slices without filters.
+        picked: Identities of the slices that are shown.
+        everything: Identities of the nearest slices without filters, nearest first.
 
     Returns:
         For each, 1 and the number of slices that come before it; None where that is not known.
     """
-    places = {each.identity: place for place, each in enumerate(everything.candidates, 1)}
-    return [places.get(each.identity) for each in picked]
+    places = {identity: place for place, identity in enumerate(everything, 1)}
+    return [places.get(identity) for identity in picked]

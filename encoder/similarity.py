@@ -14,6 +14,7 @@ encoders, or of two metrics, are not to be compared.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,18 @@ class SimilarityScale:
         if self.metric is Metric.L2:
             return 1.0 / (1.0 + measure)
         return min(1.0, max(0.0, (1.0 + measure / self.of_itself) / 2.0))
+
+    def most_cost(self, similarity: float) -> float:
+        """Cost of a similarity: what is dearer is less alike.
+
+        Args:
+            similarity: From 0 (nothing is too unlike) to 1.
+        """
+        if similarity <= 0.0:
+            return math.inf
+        if self.metric is Metric.L2:
+            return 1.0 / similarity - 1.0
+        return -(2.0 * similarity - 1.0) * self.of_itself
 
     @property
     def formula(self) -> str:

@@ -13,6 +13,7 @@ The alias `ALIAS` names the live collection; it is the only truth about what is 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from infra.filters import Filter
     from infra.indexing.searching import Pair
-    from infra.indexing.store import Found, Row, RowStore
+    from infra.indexing.store import Row, RowStore
 
 ALIAS = "lithoscope"
 PREFIX = "litho_"
@@ -275,6 +276,15 @@ class Collection:
         """Number of rows that pass a filter, those of scans that are just being written too."""
         return self._store.count(self.name, where)
 
+    def count_scans(self) -> int:
+        """Number of scans that are indexed."""
+        return self._store.count(self._scans, None)
+
+    def committed_slices(self) -> int:
+        """Number of committed slices, by their scans' records."""
+        found = self._store.select(self._scans, None, columns=("n_slices",))
+        return sum(row["n_slices"] for row in found)
+
     def stored_generations(self) -> dict[tuple[str, str], int]:
         """Rows by (object key, generation), committed or not: what a deep check compares."""
         counts: dict[tuple[str, str], int] = {}
@@ -330,12 +340,9 @@ class Collection:
         """
         check_queries(vectors, limit, dimension=self.schema.dimension)
 
-        def search(where: Filter | None, limit: int) -> list[list[Found]]:
-            queries = vectors.astype(np.float32)
-            return self._store.search(
-                self.name, queries, where=where, columns=self._columns, limit=limit
-            )
-
+        search = partial(
+            self._store.search, self.name, vectors.astype(np.float32), columns=self._columns
+        )
         found = search_live(search, self._live_pairs, limit=limit, where=where)
         return [
             [

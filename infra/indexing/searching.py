@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from infra.filters import And, NotIn, Or
 from infra.indexing.errors import VectorIndexError
@@ -23,6 +23,13 @@ Pair = tuple[str, str]
 """A scan's key and one of its generations."""
 
 _ROUNDS = 8
+
+
+class SearchRows(Protocol):
+    """A search of which only the filter and the limit are not settled yet."""
+
+    def __call__(self, *, where: Filter | None, limit: int) -> list[list[Found]]:
+        """For each query, the nearest rows that pass a filter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +62,7 @@ def check_queries(vectors: NDArray[np.float32], limit: int, *, dimension: int) -
 
 
 def search_live(
-    search: Callable[[Filter | None, int], list[list[Found]]],
+    search: SearchRows,
     live_of: Callable[[set[Pair]], set[Pair]],
     *,
     limit: int,
@@ -78,7 +85,7 @@ def search_live(
     refused: set[Pair] = set()
     fetch = limit
     for _ in range(_ROUNDS):
-        found = search(_without(where, refused), fetch)
+        found = search(where=_without(where, refused), limit=fetch)
         pairs = {_pair_of(row) for hits in found for _, row in hits}
         live = live_of(pairs | refused)
         if pairs <= live and not refused & live:

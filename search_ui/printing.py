@@ -1,0 +1,149 @@
+"""An answer as text: a table for people, JSON and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING
+
+from encoder.errors import printable
+from encoder.ranking import View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from search_ui.results import SearchHit, SearchResult
+
+VIEW_TITLES = {
+    View.SAME_SAMPLE: "same sample",
+    View.SAME_RESERVOIR: "same reservoir, other samples",
+    View.OTHER_RESERVOIRS: "other reservoirs",
+}
+
+NOT_MEASURED = "not measured"
+
+_COLUMNS = (
+    "rank",
+    "absolute",
+    "similarity",
+    "distance",
+    "reservoir",
+    "sample",
+    "φ",
+    "k (mD)",
+    "slice",
+)
+
+
+def as_json(result: SearchResult) -> str:
+    """Write an answer as JSON: docs/search.md tells every name."""
+    return json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def as_csv(result: SearchResult) -> str:
+    """Write the hits as CSV, those of views after the others; what is not known is empty."""
+    rows = [_csv_row("hits", hit) for hit in result.hits]
+    rows += [_csv_row(str(view), hit) for view, hits in result.views.items() for hit in hits]
+    numbers = tuple(result.hits[0].row.numbers) if result.hits else ()
+    names = ("list", "rank", "absolute_rank", "object_key", "slice_index", "reservoir", "sample")
+    measures = ("modality", "similarity", "distance", *numbers, "view", "preview_key")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, (*names, *measures), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def as_table(result: SearchResult) -> str:
+    """Write an answer for people to read."""
+    lines = [_about(result), ""]
+    if result.views:
+        for view, hits in result.views.items():
+            lines += [VIEW_TITLES[view] + (":" if hits else ": none"), *_table(hits, result), ""]
+    else:
+        lines += [*_table(result.hits, result), ""]
+    if not (result.hits or result.views):
+        lines[-2:] = ["no slice passes these filters", ""]
+    lines.append(_funnel_line(result))
+    lines.append(_model_line(result))
+    return printable_lines(lines)
+
+
+def printable_lines(lines: Sequence[str]) -> str:
+    """Join lines, each tamed: names of files and samples are anyone's words."""
+    return "\n".join(printable(line) for line in lines)
+
+
+def property_text(value: float | None) -> str:
+    """Write a measured property."""
+    return NOT_MEASURED if value is None else f"{value:.3g}"
+
+
+def rank_text(rank: int | None, ranked: int) -> str:
+    """Write an absolute rank; beyond what was looked through, that it is beyond."""
+    return f">{ranked:,}" if rank is None else f"{rank:,}"
+
+
+def _csv_row(name: str, hit: SearchHit) -> dict[str, Any]:
+    return {"list": name, **hit.to_dict()}
+
+
+def _about(result: SearchResult) -> str:
+    known = []
+    for query in result.queries:
+        slices = "slice" if query.n_slices == 1 else "slices"
+        names = ", ".join(
+            f"{kind} {name or 'not known'}"
+            for kind, name in (("reservoir", query.reservoir), ("sample", query.sample))
+        )
+        known.append(f"{query.name} ({query.n_slices} {slices}; {names})")
+    return "like " + " and ".join(known)
+
+
+def _table(hits: Sequence[SearchHit], result: SearchResult) -> list[str]:
+    if not hits:
+        return []
+    rows = [_COLUMNS, *(_cells(hit, result.ranked) for hit in hits)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column in (4, 5, 8) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _cells(hit: SearchHit, ranked: int) -> tuple[str, ...]:
+    row = hit.row
+    return (
+        str(hit.rank),
+        rank_text(hit.absolute_rank, ranked),
+        f"{hit.similarity:.3f}",
+        f"{hit.distance:.4g}",
+        row.reservoir or "not known",
+        row.sample or "not known",
+        property_text(row.numbers.get("porosity")),
+        property_text(row.numbers.get("permeability_md")),
+        f"{row.object_key}#{row.slice_index}",
+    )
+
+
+def _funnel_line(result: SearchResult) -> str:
+    steps = " → ".join(f"{each.slices:,} {each.step}" for each in result.funnel.steps)
+    hidden = result.funnel.hidden_own
+    more = f"; {hidden:,} of the query's own sample hidden" if hidden else ""
+    return f"slices: {steps}{more}" + ("" if result.funnel.exact else " (counts not exact)")
+
+
+def _model_line(result: SearchResult) -> str:
+    model = result.model
+    name = model.bundle_id or model.collection
+    init = f" ({model.init})" if model.init else ""
+    exact = "exact" if result.exact else "not exact"
+    return (
+        f"model: {name}{init}, {model.metric}; similarity = {model.similarity}; {exact} search; "
+        f"{result.timings_ms['total']:.0f} ms"
+    )

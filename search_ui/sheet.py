@@ -1,0 +1,153 @@
+"""A result sheet: the query, and the slices that are like it, in rows with captions."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, UnidentifiedImageError
+
+from encoder.sheets import (
+    CAPTION_PX,
+    CELL_PX,
+    INK,
+    MARGIN_PX,
+    PAPER,
+    Cell,
+    caption_font,
+    draw_cell,
+    shorten,
+)
+from infra.store_errors import StoreError
+from search_ui.printing import NOT_MEASURED, VIEW_TITLES, property_text, rank_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from infra.object_store import ObjectStore
+    from search_ui.results import QueryFacts, SearchHit, SearchResult
+
+SHEET_COLUMNS = 12
+"""Pictures of a row, at most; further ones go into the next."""
+
+_TITLE_PX = 26
+_TITLE_FONT_PX = 15
+_PIXELS = 4096 * 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetRow:
+    """A titled row of pictures."""
+
+    title: str
+    cells: Sequence[Cell]
+
+
+def result_sheet(
+    result: SearchResult, objects: ObjectStore, *, pictures: Sequence[NDArray[np.uint8] | None] = ()
+) -> Image.Image:
+    """Draw an answer.
+
+    Args:
+        result: The answer.
+        objects: Store of the slices' pictures; a slice whose picture is missing is told by words.
+        pictures: A picture of each query that is a file, in order; None for the others.
+
+    Returns:
+        An RGB picture: a row for the query, then one for each view, or one of all hits.
+    """
+    known = [*pictures, *([None] * (len(result.queries) - len(pictures)))]
+    query = [
+        _query_cell(facts, picture, objects=objects)
+        for facts, picture in zip(result.queries, known, strict=True)
+    ]
+    rows = [SheetRow(title=_query_title(result), cells=query)]
+    lists = (
+        {VIEW_TITLES[view]: hits for view, hits in result.views.items()}
+        if result.views
+        else {"most alike": result.hits}
+    )
+    for title, hits in lists.items():
+        cells = [_hit_cell(hit, objects, ranked=result.ranked) for hit in hits]
+        rows.append(SheetRow(title=title if hits else f"{title}: none", cells=cells))
+    return draw_rows(rows)
+
+
+def draw_rows(rows: Sequence[SheetRow]) -> Image.Image:
+    """Lay out titled rows of cells, each row from the left."""
+    columns = min(SHEET_COLUMNS, max(len(row.cells) for row in rows))
+    columns = max(columns, 4)
+    height_of_cell = CELL_PX + CAPTION_PX + MARGIN_PX
+    lines = [max(1, -(-len(row.cells) // columns)) if row.cells else 0 for row in rows]
+    height = sum(_TITLE_PX + count * height_of_cell for count in lines) + MARGIN_PX
+    width = columns * (CELL_PX + MARGIN_PX) + MARGIN_PX
+    sheet = Image.new("RGB", (width, height), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    top = 0
+    for row, count in zip(rows, lines, strict=True):
+        title = shorten_title(row.title, width_px=width - 2 * MARGIN_PX)
+        font = caption_font(_TITLE_FONT_PX)
+        pen.text((MARGIN_PX, top + 5), title, fill=INK, font=font)
+        top += _TITLE_PX
+        for number, cell in enumerate(row.cells):
+            line, column = divmod(number, columns)
+            place = (MARGIN_PX + column * (CELL_PX + MARGIN_PX), top + line * height_of_cell)
+            sheet.paste(draw_cell(cell), place)
+        top += count * height_of_cell
+    return sheet
+
+
+def shorten_title(text: str, *, width_px: int) -> str:
+    """Cut a title to a width: its font is larger than the captions' that `shorten` measures."""
+    return shorten(text, width_px=int(width_px * 12 / _TITLE_FONT_PX))
+
+
+def _query_title(result: SearchResult) -> str:
+    model = result.model
+    name = model.bundle_id or model.collection
+    return f"query · {name}" + (f" ({model.init})" if model.init else "")
+
+
+def _query_cell(
+    facts: QueryFacts, picture: NDArray[np.uint8] | None, *, objects: ObjectStore
+) -> Cell:
+    pixels = picture
+    if pixels is None and facts.picture_key is not None:
+        pixels = read_picture(objects, facts.picture_key)
+    names = f"{facts.reservoir or 'reservoir?'} · {facts.sample or 'sample?'}"
+    return Cell(lines=(names, facts.name.rsplit("/", 1)[-1]), pixels=pixels)
+
+
+def _hit_cell(hit: SearchHit, objects: ObjectStore, *, ranked: int) -> Cell:
+    row = hit.row
+    porosity, permeability = row.numbers.get("porosity"), row.numbers.get("permeability_md")
+    measured = (
+        NOT_MEASURED
+        if porosity is None and permeability is None
+        else f"φ {property_text(porosity)}, k {property_text(permeability)}"
+        + ("" if permeability is None else " mD")
+    )
+    rank = rank_text(hit.absolute_rank, ranked)
+    return Cell(
+        lines=(
+            f"{hit.similarity:.3f} · rank {rank} · {row.reservoir or 'not known'}",
+            f"{row.sample or 'not known'} · {measured}",
+        ),
+        pixels=read_picture(objects, hit.thumbnail_key),
+    )
+
+
+def read_picture(objects: ObjectStore, key: str) -> NDArray[np.uint8] | None:
+    """Read a slice's picture; None where it is missing or damaged."""
+    try:
+        content = objects.read(key)
+        with Image.open(io.BytesIO(content)) as picture:
+            if picture.width * picture.height > _PIXELS:
+                return None
+            return np.asarray(picture.convert("RGB"))
+    except (StoreError, UnidentifiedImageError, OSError):
+        return None
