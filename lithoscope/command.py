@@ -11,16 +11,18 @@ import os
 import signal
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from encoder.cli import app as encoder_app
 from encoder.errors import LithoscopeError, printable
+from infra.cli import app as infra_app
+from ingest_worker.cli import app as ingest_app
 from trainer.cli import library_app
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import FrameType
 
 app = typer.Typer(
@@ -29,8 +31,29 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-app.add_typer(encoder_app)
+for mounted in (ingest_app, infra_app, encoder_app):
+    app.add_typer(mounted)
 app.add_typer(library_app, name="library")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder that everything goes into.")] = Path(
+        "lithoscope-demo"
+    ),
+    *,
+    encoder: Annotated[str, typer.Option(help="Name of the encoder.")] = "dsnn",
+    init: Annotated[str, typer.Option(help="Where its weights come from.")] = "seed:0",
+    reservoirs: Annotated[int, typer.Option(help="Reservoirs of the library.")] = 8,
+    samples: Annotated[int, typer.Option(help="Samples of each reservoir.")] = 6,
+    size: Annotated[int, typer.Option(help="Edge of its volumes in voxels.")] = 128,
+) -> None:
+    """Try everything: make a library of synthetic rocks, index it, search it, draw the result."""
+    from lithoscope.demo import DemoPlan, run_demo  # noqa: PLC0415  help must answer at once
+
+    sizes = {"--reservoirs": reservoirs, "--samples": samples, "--size": size}
+    library = tuple(word for name, value in sizes.items() for word in (name, str(value)))
+    run_demo(DemoPlan(folder=folder, encoder=encoder, init=init, library=library))
 
 
 def find_weights(backbone: str, init: str) -> Path | None:
