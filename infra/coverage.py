@@ -84,9 +84,9 @@ def compare(
 ) -> Coverage:
     """Compare the scans of a store with a collection.
 
-    Objects are gone through page by page; in memory is one scan record an object. Metadata is
-    first resolved by the tables alone; only where that is not what a scan was indexed with, its
-    object is asked for its user metadata.
+    In memory are a listing's entry and a scan record for each object. Metadata is first resolved
+    by the tables alone; only where that is not what a scan was indexed with, its object is asked
+    for its user metadata.
 
     Args:
         objects: The store.
@@ -100,21 +100,27 @@ def compare(
         StoreError: The store is away, or may not be read: nothing is taken for gone.
         VectorIndexError: The index is away, or refuses.
     """
-    refused = {record.object_key: record for record in quarantine.records(prefix)}
-    # Records before objects: a scan that is stored and indexed meanwhile must not look orphaned.
-    records = {
-        record.object_key: record
-        for record in collection.records()
-        if record.object_key.startswith(prefix)
-    }
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as calls:
-        looks = _Looks(objects, calls)
-        comparison = _Comparison(looks, metadata, fingerprint=fingerprint)
-        comparison.records, comparison.refused = records, refused
+        # The index answers while we list: whatever changes between the two is looked at again.
+        reading = calls.submit(_records_in, collection, prefix)
+        refused = {record.object_key: record for record in quarantine.records(prefix)}
+        pages = []
         for page in objects.pages(prefix):
+            pages.append(page)
+            for entry in page:
+                if not reading.done():
+                    metadata.hash_by_tables(entry.key)
+        comparison = _Comparison(_Looks(objects, calls), metadata, fingerprint=fingerprint)
+        comparison.records, comparison.refused = reading.result(), refused
+        for page in pages:
             comparison.take(page)
         comparison.take_unlisted()
     return comparison.finished()
+
+
+def _records_in(collection: Collection, prefix: str) -> dict[str, ScanRecord]:
+    found = ((record.object_key, record) for record in collection.records())
+    return {key: record for key, record in found if key.startswith(prefix)}
 
 
 class _State(StrEnum):
