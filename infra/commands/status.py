@@ -76,19 +76,11 @@ def amount(size: int) -> str:
 
 
 def _lines(found: SiteStatus) -> Iterator[tuple[str, str]]:
-    yield (
-        "store",
-        f"{found.store}: "
-        + (
-            ", ".join(
-                f"{part} {size.objects:,} ({amount(size.bytes)})"
-                for part, size in found.sizes.items()
-            )
-            or "empty"
-        ),
-    )
-    size = "" if found.index_bytes is None else f": {amount(found.index_bytes)}"
-    yield "index", f"{found.index}{size}"
+    yield "store", found.store
+    for part, size in found.sizes.items():
+        yield "", f"{part}: {counted(size.objects, 'object')}, {amount(size.bytes)}"
+    size_text = "" if found.index_bytes is None else f", {amount(found.index_bytes)}"
+    yield "index", f"{found.index}{size_text}"
     if found.model is None:
         yield "model", "none is live: `lithoscope ingest PATH --encoder dsnn --init seed:0`"
         yield SCANS, f"{counted(found.scans, 'object')}: none indexed"
