@@ -104,8 +104,8 @@ def shape_text(info: ScanInfo) -> str:
 
 
 def count_text(count: int, thing: str) -> str:
-    """Count things, such as ``"1 slice"`` and ``"2 slices"``."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+    """Count things, such as ``"1 slice"`` and ``"2,000 slices"``."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def slices_text(places: tuple[SlicePlace, ...]) -> str:

@@ -1,0 +1,121 @@
+"""Command line of the ingest door: ``ingest``, ``watch``, ``reconcile``.
+
+What is heavy is imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False)
+
+
+class OutputFormat(StrEnum):
+    """How the answer is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Format = Annotated[OutputFormat, typer.Option("--format", help="JSON gives one object, on stdout.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="A published model: see `lithoscope models list`.", show_default="live one"),
+]
+
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(readable=False, help="Scans, and folders of scans; those in the bucket stay."),
+]
+
+
+@app.command()
+def ingest(  # noqa: PLR0913  a command's options
+    context: typer.Context,
+    paths: Paths,
+    *,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Encoder to index with: a name of `lithoscope encoders`, or a published model.",
+            show_default="live one",
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Where its weights come from: imagenet, seed:N (untrained), a bundle or file."
+        ),
+    ] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(help="Folder that reservoirs' folders and tables lie in; else looked for."),
+    ] = None,
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            help="Layout of headerless volumes, such as 1000x1000x1000:uint16 (slowest first)."
+        ),
+    ] = None,
+    output: Format = OutputFormat.TEXT,
+) -> None:
+    """Copy scans into the bucket and index them; what is there already is not done again."""
+    from ingest_worker.commands.ingest import IngestRequest, run_ingest  # noqa: PLC0415  heavy
+
+    request = IngestRequest(
+        paths=tuple(paths),
+        encoder=encoder,
+        init=init,
+        library=library,
+        raw=raw,
+        as_json=output is OutputFormat.JSON,
+    )
+    raise typer.Exit(run_ingest(request, find_weights=context.obj))
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    *,
+    model: Model = None,
+    interval: Annotated[
+        float,
+        typer.Option(min=1.0, max=86_400, help="S3 only: seconds between two comparisons."),
+    ] = 60.0,
+    output: Annotated[
+        OutputFormat, typer.Option("--format", help="JSON gives one object a line.")
+    ] = OutputFormat.TEXT,
+) -> None:
+    """Index what comes into the bucket, changes or goes, as it happens, until Ctrl-C."""
+    from ingest_worker.commands.watch import WatchRequest, run_watch  # noqa: PLC0415  heavy
+
+    request = WatchRequest(model=model, interval=interval, as_json=output is OutputFormat.JSON)
+    raise typer.Exit(run_watch(request, find_weights=context.obj))
+
+
+@app.command()
+def reconcile(
+    context: typer.Context,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only tell what differs.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Count every row and picture as well.")
+    ] = False,
+    model: Model = None,
+    output: Format = OutputFormat.TEXT,
+) -> None:
+    """Compare the bucket with the index, and set right what differs."""
+    from ingest_worker.commands.reconcile import (  # noqa: PLC0415  heavy
+        ReconcileRequest,
+        run_reconcile,
+    )
+
+    request = ReconcileRequest(
+        check=check, deep=deep, model=model, as_json=output is OutputFormat.JSON
+    )
+    raise typer.Exit(run_reconcile(request, find_weights=context.obj))
