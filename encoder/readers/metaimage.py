@@ -22,6 +22,7 @@ from encoder.readers.storage import (
     Storage,
     damaged_header,
     open_stored,
+    several_files,
     sibling,
     truncated_header,
 )
@@ -195,9 +196,5 @@ def _data_file(path: Path, header: _Header) -> Path | None:
         return None
     first_word = header.data_file.split(" ", 1)[0]
     if first_word == "LIST" or "%" in first_word:
-        raise unsupported(
-            path.name,
-            f"its voxels are spread over several files ('{header.data_file}'), expected one",
-            "save it as one .mha file",
-        )
+        raise several_files(path.name, header.data_file, one=".mha")
     return sibling(path, header.data_file)

@@ -19,6 +19,7 @@ from encoder.readers.storage import (
     Storage,
     damaged_header,
     open_stored,
+    several_files,
     sibling,
     truncated_header,
 )
@@ -152,11 +153,8 @@ def _read_header(path: Path) -> _Header:
         raise damaged_header(path.name, "no blank line ends it")
     several = _SEVERAL_FILES.search(text)
     if several:
-        raise unsupported(
-            path.name,
-            "its voxels are spread over several files, expected one",
-            "save it as one .nrrd file",
-        )
+        told = several[1].decode("utf-8", "replace").strip()
+        raise several_files(path.name, told, one=".nrrd")
     try:
         with np.errstate(invalid="ignore"):  # sizes beyond 64 bits: refused by their value
             fields = pynrrd.read_header(text.splitlines() or [b""])

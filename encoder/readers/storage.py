@@ -131,6 +131,22 @@ def sibling(header: Path, name: str) -> Path:
     return path
 
 
+def several_files(source: str, told: str, *, one: str) -> ScanError:
+    """Return the fault of a header whose voxels lie in more than one file.
+
+    Args:
+        source: Name of the header's file.
+        told: What it says of them.
+        one: Extension of a file that holds header and voxels.
+    """
+    return unsupported(
+        source,
+        f"its voxels are spread over several files ('{textwrap.shorten(told, _MAX_REASON)}'), "
+        "expected one",
+        f"save it as one {one} file",
+    )
+
+
 def check_length(source: str, *, expected: int, found: int) -> None:
     """Compare the bytes of voxels found with those that a header promises.
 
