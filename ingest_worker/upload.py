@@ -112,14 +112,15 @@ def _upload_library(
     copier = _Copier(bucket)
     try:
         scans = copier.without_conflicts(scans, sources, done=done)
-        files = former | {scan.key: scan.inside for scan in scans}
+        known = {key: file for key, file in former.items() if copier.has(key)}
+        files = known | {scan.key: scan.inside for scan in scans}
         write_map(objects, library, files=files)  # a crash leaves no object unaccounted for
         write_table(objects, library, scans={scan.key: scan.metadata for scan in scans})
         copied = copier.copy(scans, done=done, tick=tick)
     finally:
         copier.close()
     keys = {scan.key for scan in scans}
-    left = {key for key, file in former.items() if file in copied and key not in keys}
+    left = {key for key, file in known.items() if file in copied and key not in keys}
     if gone := sorted(left - elsewhere.keys()):
         for key in gone:
             objects.delete(key)
@@ -155,6 +156,10 @@ class _Copier:
         """Let those that are being copied finish; the others are not begun."""
         self._threads.shutdown(cancel_futures=True)
         self._hashes.close()
+
+    def has(self, key: str) -> bool:
+        """Whether there was such an object before anything was copied."""
+        return key in self._there
 
     def without_conflicts(
         self, scans: Sequence[PlannedScan], sources: Mapping[str, str], *, done: Upload

@@ -198,10 +198,13 @@ def test_a_run_that_broke_off_before_its_scans_still_finds_what_moved(site: Site
             *,
             sha256: str | None = None,
             user_metadata: Mapping[str, str] | None = None,
+            is_durable: bool = True,
         ) -> ObjectStat:
             if key.startswith("scans/"):
                 raise StoreAwayError("gone")
-            return super().put(key, source, sha256=sha256, user_metadata=user_metadata)
+            return super().put(
+                key, source, sha256=sha256, user_metadata=user_metadata, is_durable=is_durable
+            )
 
     plan = plan_scans([site.library], ReadOptions())
     broken = Bucket(objects=Broken(site.bucket), cache=site.cache, forget=site.forgotten.append)
@@ -266,6 +269,9 @@ def test_what_lost_its_file_is_told_and_stays(site: Site) -> None:
     _, done = site.run()
     assert "E2/S3/b.png" in done.notes[0]
     assert "scans/E2/S3/b.png" in site.listed()
+    site.store.delete("scans/E2/S3/b.png")
+    _, done = site.run()
+    assert done.notes == []
 
 
 def test_a_corrected_layout_makes_what_was_made_of_the_bytes_forgotten(site: Site) -> None:
