@@ -54,13 +54,16 @@ def told_writing(error: OSError, key: str) -> StoreError:
 
 
 @contextlib.contextmanager
-def opened_folder(root: Path, parts: tuple[str, ...], *, make: bool = False) -> Iterator[int]:
+def opened_folder(
+    root: Path, parts: tuple[str, ...], *, make: bool = False, is_durable: bool = True
+) -> Iterator[int]:
     """Open a folder below a root, for the system's ``dir_fd``.
 
     Args:
         root: Where to begin; may be a link itself.
         parts: Names of folders below it.
-        make: Make what is missing, durably.
+        make: Make what is missing.
+        is_durable: Whether what is made must survive a loss of power that follows at once.
 
     Raises:
         StoreAwayError: The root itself is missing: a disk that is not mounted must not look like
@@ -76,7 +79,7 @@ def opened_folder(root: Path, parts: tuple[str, ...], *, make: bool = False) -> 
         ) from error
     try:
         for part in parts:
-            below = _step(folder, part, make=make)
+            below = _step(folder, part, make=make, is_durable=is_durable)
             os.close(folder)
             folder = below
         yield folder
@@ -84,11 +87,12 @@ def opened_folder(root: Path, parts: tuple[str, ...], *, make: bool = False) -> 
         os.close(folder)
 
 
-def _step(folder: int, part: str, *, make: bool) -> int:
+def _step(folder: int, part: str, *, make: bool, is_durable: bool) -> int:
     if make:
         with contextlib.suppress(FileExistsError):
             os.mkdir(part, dir_fd=folder)
-            os.fsync(folder)
+            if is_durable:
+                os.fsync(folder)
     try:
         return os.open(part, _FOLDER, dir_fd=folder)
     except OSError:

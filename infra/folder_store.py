@@ -128,6 +128,7 @@ class FolderStore:
         *,
         sha256: str | None = None,
         user_metadata: Mapping[str, str] | None = None,
+        is_durable: bool = True,
     ) -> ObjectStat:
         """Store an object; see `infra.object_store.ObjectStore.put`."""
         check_key(key)
@@ -135,12 +136,20 @@ class FolderStore:
         try:
             with self._unfinished() as (path, file):
                 etag = _fill(file, source, key=key)
+                if is_durable:
+                    synced(file)
+                else:
+                    file.flush()
                 if sha256 is not None and etag != sha256.lower():
                     raise ChecksumError(
                         f"{key}: SHA-256 expected {sha256}, found {etag}; get the file again"
                     )
                 status = os.fstat(file.fileno())
-                self._commit(key, path, etag=etag, metadata=metadata)
+                with self._locked():
+                    with self._place(key, is_durable=is_durable) as (folder, name):
+                        self._sidecars.write(key, etag, metadata=metadata)
+                        os.replace(path, name, dst_dir_fd=folder)
+                    self._sidecars.keep_only(key, etag)
         except OSError as error:
             raise told_writing(error, key) from error
         return self._stat(key, etag, status=status, metadata=metadata)
@@ -254,16 +263,15 @@ class FolderStore:
                 if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                     path.unlink(missing_ok=True)
 
-    def _commit(self, key: str, path: Path, *, etag: str, metadata: Mapping[str, str]) -> None:
-        """Show a finished file: its metadata first, then the one rename that counts."""
+    @contextlib.contextmanager
+    def _place(self, key: str, *, is_durable: bool) -> Iterator[tuple[int, str]]:
+        """Make the folder that an object's file is renamed into: the one change that counts."""
         *folders, name = key.split("/")
-        with self._locked():
-            with opened_folder(self.root, tuple(folders), make=True) as folder:
-                refuse_link(folder, name)
-                self._sidecars.write(key, etag, metadata=metadata)
-                os.replace(path, name, dst_dir_fd=folder)
+        with opened_folder(self.root, tuple(folders), make=True, is_durable=is_durable) as folder:
+            refuse_link(folder, name)
+            yield folder, name
+            if is_durable:
                 os.fsync(folder)
-            self._sidecars.keep_only(key, etag)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -285,14 +293,13 @@ class FolderStore:
 
 
 def _fill(file: BinaryIO, source: Path | bytes, *, key: str) -> str:
-    """Write a source into a file, durably.
+    """Write a source into a file.
 
     Returns:
         Its SHA-256.
     """
     chunks = source_chunks(source)
     _, digest = copy_bounded(chunks, file, key=key, max_bytes=sys.maxsize)
-    synced(file)
     return digest
 
 

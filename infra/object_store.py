@@ -117,6 +117,7 @@ class ObjectStore(Protocol):
         *,
         sha256: str | None = None,
         user_metadata: Mapping[str, str] | None = None,
+        is_durable: bool = True,
     ) -> ObjectStat:
         """Store an object, whole or not at all; one of the same key is replaced.
 
@@ -125,6 +126,8 @@ class ObjectStore(Protocol):
             source: A file, or the bytes themselves.
             sha256: What the content's SHA-256 must be, hexadecimal.
             user_metadata: Texts to keep with it, replacing any there were.
+            is_durable: Whether it must survive a loss of power that follows at once; False for
+                what is derived, and found missing or empty by a comparison.
 
         Raises:
             ChecksumError: The content has another SHA-256; nothing was stored.

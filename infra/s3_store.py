@@ -171,6 +171,7 @@ class S3Store:
         *,
         sha256: str | None = None,
         user_metadata: Mapping[str, str] | None = None,
+        is_durable: bool = True,  # noqa: ARG002  the store's own business
     ) -> ObjectStat:
         """Store an object; see `infra.object_store.ObjectStore.put`."""
         check_key(key)

@@ -26,7 +26,6 @@ from infra.indexing.records import (
     IndexedScan,
     ScanRecord,
     SliceRow,
-    check_owner,
     record_from_row,
     record_id,
     record_to_row,
@@ -34,15 +33,17 @@ from infra.indexing.records import (
     slice_from_row,
     slice_to_row,
 )
+from infra.indexing.rekeying import rekeyed_rows
 from infra.indexing.schema import KEY, VECTOR, ColumnKind, TableSchema
 from infra.indexing.searching import Hit, check_queries, search_live
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from infra.filters import Filter
+    from infra.indexing.rekeying import Rekey
     from infra.indexing.searching import Pair
     from infra.indexing.store import Row, RowStore
 
@@ -177,53 +178,29 @@ class Collection:
                 slice_to_row(row, vector, numbers=self._numbers)
                 for row, vector in zip(scan.slices, vectors, strict=True)
             ]
-        records = [record_to_row(scan.record) for scan in latest.values()]
-        for start in range(0, len(rows), _WRITE_BATCH):
-            self._store.upsert(self.name, rows[start : start + _WRITE_BATCH])
-        self._store.flush(self.name)
-        self._store.upsert(self._scans, records)
-        self._store.flush(self._scans)
+        self._write(rows, [record_to_row(scan.record) for scan in latest.values()])
         self._delete_rows({key: scan.record.generation for key, scan in latest.items()})
 
-    def rekey(self, record: ScanRecord, change: Callable[[SliceRow], SliceRow]) -> None:
-        """Change the metadata of a scan's rows; their vectors stay.
+    def rekey(self, rekeys: Iterable[Rekey]) -> None:
+        """Change the metadata of scans' rows; their vectors stay. Of one key, the last is kept.
 
-        The record is written last: after a crash it still has the former hash, and the change is
-        made again. Rows of one batch change together.
-
-        Args:
-            record: The scan's record with its new names and metadata hash.
-            change: Gives a row with its new metadata.
+        The records are written last: after a crash they still have the former hash, and the
+        change is made again. Rows of one batch change together. Vectors of all are in memory.
 
         Raises:
-            VectorIndexError: The scan is not indexed in this generation, or ``change`` moved a
-                row to another slice.
+            VectorIndexError: As `infra.indexing.rekeying.rekeyed_rows`; nothing was written then.
         """
-        stored = self.record(record.object_key)
-        if stored is None or stored.generation != record.generation:
-            raise VectorIndexError(
-                f"{record.object_key}: not indexed as {record.generation}; commit it instead"
-            )
-        batch: list[Row] = []
-        for row, vector in self.slices(record.object_key):
-            changed = change(row)
-            check_owner(changed, record)
-            if changed.slice_index != row.slice_index:
-                raise VectorIndexError(
-                    f"{record.object_key}: slice {row.slice_index} became {changed.slice_index}; "
-                    "change metadata only"
-                )
-            batch.append(slice_to_row(changed, vector, numbers=self._numbers))
-        if not len(batch) == stored.n_slices == record.n_slices:
-            raise VectorIndexError(
-                f"{record.object_key}: {len(batch)} rows, expected {stored.n_slices}; "
-                "commit it anew"
-            )
-        for start in range(0, len(batch), _WRITE_BATCH):
-            self._store.upsert(self.name, batch[start : start + _WRITE_BATCH])
-        self._store.flush(self.name)
-        self._store.upsert(self._scans, [record_to_row(record)])
-        self._store.flush(self._scans)
+        latest = {rekey.record.object_key: rekey for rekey in rekeys}
+        if not latest:
+            return
+        stored = self._records_of(list(latest))
+        slices = self._slices_of(stored)
+        rows: list[Row] = []
+        for key, rekey in latest.items():
+            found = slices.get(key, [])
+            rows += rekeyed_rows(rekey, found, stored=stored.get(key), numbers=self._numbers)
+        records = [record_to_row(rekey.record) for rekey in latest.values()]
+        self._write(rows, records)
 
     def remove(self, object_keys: Iterable[str]) -> None:
         """Remove scans; those that are not there are passed over."""
@@ -249,14 +226,7 @@ class Collection:
 
     def slices(self, object_key: str) -> list[tuple[SliceRow, NDArray[np.float32]]]:
         """The slices of a scan in order, with their vectors; none if it is not indexed."""
-        record = self.record(object_key)
-        if record is None:
-            return []
-        where = In("object_key", (object_key,))
-        found = self._store.select(self.name, where, columns=(*self._columns, VECTOR))
-        pairs = [(slice_from_row(row, self._numbers), row[VECTOR]) for row in found]
-        kept = [pair for pair in pairs if pair[0].generation == record.generation]
-        return sorted(kept, key=lambda pair: pair[0].slice_index)
+        return self._slices_of(self._records_of([object_key])).get(object_key, [])
 
     def rows(self, where: Filter | None = None) -> Iterator[SliceRow]:
         """Every committed slice that passes a filter, in no order."""
@@ -372,6 +342,31 @@ class Collection:
     def _live_pairs(self, pairs: set[Pair]) -> set[Pair]:
         records = self._records_of(sorted({key for key, _ in pairs}))
         return pairs & {(key, record.generation) for key, record in records.items()}
+
+    def _write(self, rows: Sequence[Row], records: Sequence[Row]) -> None:
+        """Write rows, and only when they would survive a loss of power the records."""
+        for start in range(0, len(rows), _WRITE_BATCH):
+            self._store.upsert(self.name, rows[start : start + _WRITE_BATCH])
+        self._store.flush(self.name)
+        self._store.upsert(self._scans, records)
+        self._store.flush(self._scans)
+
+    def _slices_of(
+        self, records: Mapping[str, ScanRecord]
+    ) -> dict[str, list[tuple[SliceRow, NDArray[np.float32]]]]:
+        """Committed slices by object key, in order, with their vectors."""
+        found: dict[str, list[tuple[SliceRow, NDArray[np.float32]]]] = {}
+        columns = (*self._columns, VECTOR)
+        keys = list(records)
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            where = In("object_key", tuple(keys[start : start + _KEYS_AT_ONCE]))
+            for row in self._store.select(self.name, where, columns=columns):
+                if row["generation"] == records[row["object_key"]].generation:
+                    pair = (slice_from_row(row, self._numbers), row[VECTOR])
+                    found.setdefault(row["object_key"], []).append(pair)
+        for pairs in found.values():
+            pairs.sort(key=lambda pair: pair[0].slice_index)
+        return found
 
     def _records_of(self, keys: Sequence[str]) -> dict[str, ScanRecord]:
         columns = tuple(column.name for column in RECORD_COLUMNS)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from infra.indexing.errors import IndexUnavailableError, VectorIndexError
 from infra.indexing.records import record_to_row, slice_to_row
+from infra.indexing.rekeying import Rekey
 from infra.indexing.schema import ColumnKind
 from infra.pictures import PictureKey, picture_prefixes, preview_key, thumbnail_key
 from infra.store_errors import ObjectChangedError, ObjectMissingError
@@ -24,7 +25,7 @@ from ingest_worker.rows import indexed_scan, rekeyed_record, rekeyed_row
 from ingest_worker.steps import Change, Filled, Refusal, Rekeying, Removal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from infra.indexing.records import IndexedScan
     from infra.object_store import ObjectStat
@@ -37,6 +38,8 @@ INDEX_FAULT = "index"
 """Fault of a scan that the index does not take, such as for a text that is too long."""
 
 _CALLS_AT_ONCE = 4
+
+_SLICES_AT_ONCE = 4096
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,9 +90,7 @@ class Writer:
         gone = [change for change in changes if isinstance(change, Refusal | Removal)]
         results = self._commit([change for change in changes if isinstance(change, Filled)])
         results += self._remove(gone)
-        for change in changes:
-            if isinstance(change, Rekeying):
-                results.append(self._rekey(change))
+        results += self._rekey([change for change in changes if isinstance(change, Rekeying)])
         return results
 
     def _commit(self, scans: Sequence[Filled]) -> list[Result]:
@@ -149,26 +150,42 @@ class Writer:
         scan, indexed = made
         prepared, record = scan.prepared, indexed.record
         if prepared.is_quarantined:
-            self._patiently(lambda: self._site.quarantine.drop(record.object_key))
+            self._site.quarantine.drop(record.object_key)
         if prepared.former is not None and prepared.former.generation != record.generation:
             kept = self._shown_elsewhere([record.object_key])[record.object_key]
             self._remove_pictures((record.object_key, kept | {record.generation}))
         done = Indexed(object_key=record.object_key, n_slices=record.n_slices)
         return self._looked_again(prepared.stat, done)
 
-    def _rekey(self, rekeying: Rekeying) -> Result:
-        change = partial(rekeyed_row, metadata=rekeying.metadata, schema=self._collection.schema)
-        record = rekeyed_record(rekeying)
-        try:
-            self._patiently(lambda: self._collection.rekey(record, change))
-        except IndexUnavailableError:
-            raise
-        except VectorIndexError as error:  # rows are missing, or it can't take the metadata
-            _LOG.warning("%s; it is indexed anew", error)
-            return Again(object_key=rekeying.object_key, is_forced=True)
+    def _rekey(self, rekeyings: Sequence[Rekeying]) -> list[Result]:
+        results: list[Result] = []
+        for part in _parts(rekeyings):
+            rekeys = [self._rekey_of(rekeying) for rekeying in part]
+            try:
+                self._patiently(partial(self._collection.rekey, rekeys))
+            except IndexUnavailableError:
+                raise
+            except VectorIndexError as error:
+                if len(part) > 1:
+                    results += [result for each in part for result in self._rekey([each])]
+                else:  # rows are missing, or it can't take the metadata
+                    _LOG.warning("%s; it is indexed anew", error)
+                    results.append(Again(object_key=part[0].object_key, is_forced=True))
+            else:
+                results += self._each(self._after_rekey, part)
+        return results
+
+    def _rekey_of(self, rekeying: Rekeying) -> Rekey:
+        metadata, schema = rekeying.metadata, self._collection.schema
+        return Rekey(
+            record=rekeyed_record(rekeying),
+            change=partial(rekeyed_row, metadata=metadata, schema=schema),
+        )
+
+    def _after_rekey(self, rekeying: Rekeying) -> Result:
         if rekeying.is_quarantined:
-            self._patiently(lambda: self._site.quarantine.drop(record.object_key))
-        return self._looked_again(rekeying.stat, Rekeyed(object_key=record.object_key))
+            self._site.quarantine.drop(rekeying.object_key)
+        return self._looked_again(rekeying.stat, Rekeyed(object_key=rekeying.object_key))
 
     def _remove(self, gone: Sequence[Refusal | Removal]) -> list[Result]:
         """Remove everything about objects; what is refused gets its quarantine record first."""
@@ -197,7 +214,7 @@ class Writer:
     def _looked_again(self, stat: ObjectStat, done: Result) -> Result:
         """Look whether the object is still what was written."""
         try:
-            now = self._patiently(lambda: self._site.objects.stat(stat.key))
+            now = self._site.objects.stat(stat.key)
         except (ObjectMissingError, ObjectChangedError):
             return Again(object_key=stat.key)
         if (now.etag, now.user_metadata) != (stat.etag, stat.user_metadata):
@@ -205,7 +222,7 @@ class Writer:
         return done
 
     def _put_picture(self, job: tuple[str, bytes]) -> None:
-        self._site.objects.put(*job)
+        self._site.objects.put(*job, is_durable=False)
 
     def _shown_elsewhere(self, keys: Sequence[str]) -> dict[str, set[str]]:
         """Generations of some scans that other collections have: their pictures are owed."""
@@ -235,6 +252,18 @@ class Writer:
 
     def _patiently(self, call: Callable[[], Answer]) -> Answer:
         return self._context.patience.keep_trying(call)
+
+
+def _parts(rekeyings: Sequence[Rekeying]) -> Iterator[list[Rekeying]]:
+    """Cut changes of metadata into parts whose vectors may be in memory at once."""
+    part: list[Rekeying] = []
+    for rekeying in rekeyings:
+        part.append(rekeying)
+        if sum(each.former.n_slices for each in part) >= _SLICES_AT_ONCE:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _pictures(scan: Filled, indexed: IndexedScan) -> list[tuple[str, bytes]]:

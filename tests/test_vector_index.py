@@ -26,6 +26,7 @@ from infra.filters import (
 from infra.index_server import open_store, stop_server
 from infra.indexing.errors import VectorIndexError
 from infra.indexing.records import IndexedScan, SliceRow
+from infra.indexing.rekeying import Rekey
 from infra.vector_index import Collection, VectorIndex, collection_name
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def test_metadata_changes_without_new_vectors(collection: Collection) -> None:
     def change(row: SliceRow) -> SliceRow:
         return replace(row, sample="S2", numbers={**row.numbers, "porosity": 0.3})
 
-    collection.rekey(record, change)
+    collection.rekey([Rekey(record=record, change=change)])
     rows = [change(row) for row in one.slices]
     assert shows(collection, [IndexedScan(record=record, slices=rows, vectors=one.vectors), other])
     kept = np.stack([vector for _, vector in collection.slices("a")])
@@ -76,11 +77,37 @@ def test_metadata_changes_without_new_vectors(collection: Collection) -> None:
     assert collection.count(Range(field="porosity", low=0.2)) == 3
     assert collection.count(Range(field="porosity", high=0.2)) == 0
     with pytest.raises(VectorIndexError, match="not indexed as g9; commit it instead"):
-        collection.rekey(replace(record, generation="g9"), change)
+        collection.rekey([Rekey(record=replace(record, generation="g9"), change=change)])
     with pytest.raises(VectorIndexError, match="3 rows, expected 3; commit it anew"):
-        collection.rekey(replace(record, n_slices=2), change)
+        collection.rekey([Rekey(record=replace(record, n_slices=2), change=change)])
     with pytest.raises(VectorIndexError, match="slice 0 became 7; change metadata only"):
-        collection.rekey(record, lambda row: replace(row, slice_index=7))
+        collection.rekey([Rekey(record=record, change=lambda row: replace(row, slice_index=7))])
+
+
+def test_metadata_of_several_scans_changes_together_or_not_at_all(collection: Collection) -> None:
+    scans = [scan("a"), scan("b"), scan("c")]
+    collection.commit(scans)
+
+    def change(row: SliceRow) -> SliceRow:
+        return replace(row, reservoir="E9")
+
+    rekeys = [
+        Rekey(record=replace(each.record, metadata_hash="m2", reservoir="E9"), change=change)
+        for each in scans[:2]
+    ]
+    wrong = Rekey(record=replace(scans[2].record, n_slices=9), change=change)
+    with pytest.raises(VectorIndexError, match="c: 3 rows"):
+        collection.rekey([*rekeys, wrong])
+    assert shows(collection, scans)
+    collection.rekey(rekeys)
+    changed = [
+        IndexedScan(
+            record=rekey.record, slices=[change(row) for row in each.slices], vectors=each.vectors
+        )
+        for rekey, each in zip(rekeys, scans, strict=False)
+    ]
+    assert shows(collection, [*changed, scans[2]])
+    collection.rekey([])
 
 
 def test_alias_says_what_is_live(index: VectorIndex) -> None:
