@@ -103,9 +103,16 @@ class WatchedStore(FolderStore):
         *,
         sha256: str | None = None,
         user_metadata: Mapping[str, str] | None = None,
+        is_durable: bool = True,
     ) -> ObjectStat:
         with self._watched("put", key):
-            return super().put(key, source, sha256=sha256, user_metadata=user_metadata)
+            return super().put(
+                key, source, sha256=sha256, user_metadata=user_metadata, is_durable=is_durable
+            )
+
+    def delete(self, key: str) -> None:
+        with self._watched("delete", key):
+            super().delete(key)
 
 
 class WatchedAttempts(FileAttempts):
@@ -138,14 +145,15 @@ class IngestSite:
         store: The folder, which tells of its calls.
     """
 
-    def __init__(self, home: Path, pool: DecoderPool, *, encoder: MeanColour | None = None) -> None:
+    def __init__(self, home: Path, pool: DecoderPool, *, is_embedded: bool = False) -> None:
         settings = Settings(home=home)
         settings.bucket_folder.mkdir(parents=True, exist_ok=True)
-        self.encoder = encoder or MeanColour()
+        self.encoder = MeanColour()
         self.store = WatchedStore(settings.bucket_folder)
         site = Site(settings, self.store)
         site.attempts = WatchedAttempts(settings.home / "attempts.sqlite", self.store)
-        site.index = VectorIndex(MemoryStore())
+        if not is_embedded:
+            site.index = VectorIndex(MemoryStore())
         self.context = self.context_for(site, self.encoder, pool=pool)
 
     @staticmethod
