@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := lithoscope encoder infra trainer ingest_worker search_ui tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint types tests format bench constraints clean
+.PHONY: help env demo test lint types tests format bench constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+demo: env  ## Make synthetic rocks, index them, search them, draw the result
+	$(BIN)/lithoscope demo
 
 test: env lint types tests  ## Environment, lint, types and tests with branch coverage
 

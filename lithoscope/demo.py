@@ -108,8 +108,8 @@ def _searches(
         ["search", plan.rocks / image, *out, "-k", "8", "--sheet", plan.sheet],
     )
     yield (
-        "What is slice 40 of this indexed scan like, of measured porosity 0.05 to 0.35?",
-        ["search", f"{key}#40", *out, "--where", "porosity=0.05:0.35", "--unmeasured", "drop"],
+        "What is slice 10 of this indexed scan like, of measured porosity 0.05 to 0.35?",
+        ["search", f"{key}#10", *out, "--where", "porosity=0.05:0.35", "--unmeasured", "drop"],
     )
     yield (
         "Which reservoirs are like this scan?",
