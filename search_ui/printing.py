@@ -76,9 +76,16 @@ def printable_lines(lines: Sequence[str]) -> str:
     return "\n".join(printable(line) for line in lines)
 
 
-def property_text(value: float | None) -> str:
-    """Write a measured property."""
+def porosity_text(value: float | None) -> str:
+    """Write a measured porosity."""
     return NOT_MEASURED if value is None else f"{value:.3g}"
+
+
+def permeability_text(value: float | None) -> str:
+    """Write a measured permeability: without powers of ten, which people don't read."""
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def rank_text(rank: int | None, ranked: int) -> str:
@@ -125,8 +132,8 @@ def _cells(hit: SearchHit, ranked: int) -> tuple[str, ...]:
         f"{hit.distance:.4g}",
         row.reservoir or "not known",
         row.sample or "not known",
-        property_text(row.numbers.get("porosity")),
-        property_text(row.numbers.get("permeability_md")),
+        porosity_text(row.numbers.get("porosity")),
+        permeability_text(row.numbers.get("permeability_md")),
         f"{row.object_key}#{row.slice_index}",
     )
 

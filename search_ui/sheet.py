@@ -21,7 +21,7 @@ from encoder.sheets import (
     shorten,
 )
 from infra.store_errors import StoreError
-from search_ui.printing import NOT_MEASURED, VIEW_TITLES, property_text, rank_text
+from search_ui.printing import NOT_MEASURED, VIEW_TITLES, permeability_text, rank_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,8 @@ def shorten_title(text: str, *, width_px: int) -> str:
 def _query_title(result: SearchResult) -> str:
     model = result.model
     name = model.bundle_id or model.collection
-    return f"query · {name}" + (f" ({model.init})" if model.init else "")
+    init = f" ({model.init})" if model.init else ""
+    return f"query · {name}{init} · below: similarity · rank among all slices · measured"
 
 
 def _query_cell(
@@ -124,21 +125,23 @@ def _query_cell(
 
 def _hit_cell(hit: SearchHit, objects: ObjectStore, *, ranked: int) -> Cell:
     row = hit.row
-    porosity, permeability = row.numbers.get("porosity"), row.numbers.get("permeability_md")
-    measured = (
-        NOT_MEASURED
-        if porosity is None and permeability is None
-        else f"φ {property_text(porosity)}, k {property_text(permeability)}"
-        + ("" if permeability is None else " mD")
-    )
     rank = rank_text(hit.absolute_rank, ranked)
+    measured = measured_text(row.numbers.get("porosity"), row.numbers.get("permeability_md"))
     return Cell(
         lines=(
-            f"{hit.similarity:.3f} · rank {rank} · {row.reservoir or 'not known'}",
-            f"{row.sample or 'not known'} · {measured}",
+            f"{hit.similarity:.3f} · #{rank} · {measured}",
+            f"{row.reservoir or 'not known'} / {row.sample or 'not known'}",
         ),
         pixels=read_picture(objects, hit.thumbnail_key),
     )
+
+
+def measured_text(porosity: float | None, permeability_md: float | None) -> str:
+    """Write what was measured, short enough for a caption."""
+    known = [] if porosity is None else [f"φ {porosity:.2g}"]
+    if permeability_md is not None:
+        known.append(f"{permeability_text(permeability_md)} mD")
+    return " · ".join(known) or NOT_MEASURED
 
 
 def read_picture(objects: ObjectStore, key: str) -> NDArray[np.uint8] | None:
