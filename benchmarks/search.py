@@ -194,7 +194,7 @@ def timed(call: Callable[[], list[int]]) -> tuple[float, list[int]]:
 
 
 def search_ours(
-    collection: Collection, query: NDArray[np.float32], where: Filter | None
+    collection: Collection, query: NDArray[np.float32], *, where: Filter | None
 ) -> list[int]:
     """Rows that our index finds."""
     hits = collection.search(query, limit=NEIGHBOURS, where=where)
@@ -202,7 +202,10 @@ def search_ours(
 
 
 def search_faiss(
-    index: faiss.IndexFlatL2, query: NDArray[np.float32], parameters: faiss.SearchParameters | None
+    index: faiss.IndexFlatL2,
+    query: NDArray[np.float32],
+    *,
+    parameters: faiss.SearchParameters | None,
 ) -> list[int]:
     """Rows that faiss finds."""
     _, found = index.search(query[np.newaxis], NEIGHBOURS, params=parameters)
@@ -217,10 +220,10 @@ def measure(collection: Collection, library: Library, *, case: Case) -> Outcome:
     selector = faiss.IDSelectorBitmap(bitmap)
     parameters = None if case.where is None else faiss.SearchParameters(sel=selector)
     outcome = Outcome()
-    search_ours(collection, library.queries[0], case.where)
+    search_ours(collection, library.queries[0], where=case.where)
     for query, wanted in zip(library.queries, exact(library, case.keep), strict=True):
-        ours_ms, found = timed(partial(search_ours, collection, query, case.where))
-        faiss_ms, _ = timed(partial(search_faiss, flat, query, parameters))
+        ours_ms, found = timed(partial(search_ours, collection, query, where=case.where))
+        faiss_ms, _ = timed(partial(search_faiss, flat, query, parameters=parameters))
         outcome.ours_ms.append(ours_ms)
         outcome.faiss_ms.append(faiss_ms)
         outcome.recalls.append(len(np.intersect1d(found, wanted)) / len(wanted))
@@ -243,7 +246,7 @@ def tell(case: Case, outcome: Outcome) -> bool:
     return passes
 
 
-def run(rows: int, queries: int, folder: Path) -> bool:
+def run(rows: int, queries: int, *, folder: Path) -> bool:
     """Index and search one library; whether every case meets the aims."""
     library = grow(rows, queries)
     index = VectorIndex(open_store(folder))
@@ -278,7 +281,7 @@ def main() -> None:
     passes = []
     for rows in arguments.rows:
         with tempfile.TemporaryDirectory(prefix="lithoscope-bench-") as folder:
-            passes.append(run(rows, arguments.queries, Path(folder)))
+            passes.append(run(rows, arguments.queries, folder=Path(folder)))
     sys.exit(0 if all(passes) else 1)
 
 
