@@ -5,14 +5,20 @@ too, and then drops what was not asked for; a filtered ``count(*)`` does so with
 counts. Here rows hand out only the columns that are looked at, and rows are counted by the mask
 that tells which of them pass. On 35,000 rows of 512-d: every key in 0.2 s instead of 1.2, the
 nearest 16,384 in 0.3 s instead of 0.8, a filtered count in 0.05 s instead of seconds.
+
+Euclidean distances of several queries it takes by a difference for each of them to each row, all
+at once in memory: 6 GB for 90 slices of a volume, and half a minute. Here they are taken block by
+block.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from milvus_lite.adapter.grpc.servicer import MilvusServicer
 from milvus_lite.exceptions import MilvusLiteError
+from milvus_lite.search import distance
 from milvus_lite.search.assembler import assemble_candidates
 from milvus_lite.search.bitmap import build_valid_mask
 from milvus_lite.storage.segment import Segment
@@ -20,8 +26,15 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 _COUNT = "count(*)"
+
+_BLOCK = 4096
+"""Rows that are measured at once: 16 MB of 512-d."""
+
+_CANCELS = 1e-8
+"""Below this part of its terms, a difference of float64 has less than 8 digits."""
 
 
 class LazyRow(dict[str, Any]):
@@ -70,8 +83,36 @@ class QuickServicer(MilvusServicer):  # type: ignore[misc]  # a package without 
 
 
 def read_lazily() -> None:
-    """Make segments of this process hand out lazy rows."""
+    """Make Milvus Lite, in this process, read lazily and measure block by block."""
     Segment.row_to_dict = lambda segment, place: LazyRow(segment.table, place)
+    distance.l2_distance = l2_distance
+
+
+def l2_distance(query: NDArray[np.float32], candidates: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Euclidean distances, as exact as their float32.
+
+    |x − q|² is |x|² + |q|² − 2 x·q in float64; where that cancels, for vectors that are nearly
+    the same, the difference itself is squared.
+
+    Args:
+        query: (D,), or (Q, D).
+        candidates: (N, D).
+
+    Returns:
+        (N,), or (Q, N).
+    """
+    queries = np.atleast_2d(query).astype(np.float64)
+    found = np.empty((len(queries), len(candidates)), np.float32)
+    norms = np.einsum("qd,qd->q", queries, queries)[:, np.newaxis]
+    for start in range(0, len(candidates), _BLOCK):
+        block = np.asarray(candidates[start : start + _BLOCK], np.float64)
+        sums = norms + np.einsum("nd,nd->n", block, block)
+        squares = sums - 2.0 * (queries @ block.T)
+        for place, near in enumerate(squares < _CANCELS * sums):
+            if near.any():
+                squares[place, near] = ((block[near] - queries[place]) ** 2).sum(axis=1)
+        found[:, start : start + len(block)] = np.sqrt(squares)
+    return found[0] if np.ndim(query) == 1 else found
 
 
 def _count(collection: Any, expression: str) -> int:  # noqa: ANN401  a package without types
