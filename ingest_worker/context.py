@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from encoder.inference import EncodingSession
     from encoder.metadata.records import ScanMetadata
     from encoder.preprocess import Preprocessing
+    from encoder.property_targets import PropertyTarget
     from infra.bucket_metadata import BucketMetadata
     from infra.site import Site
     from infra.vector_index import Collection
@@ -56,6 +57,15 @@ class IngestContext:
     def fingerprint(self) -> str:
         """Names the preprocessing: a part of every generation."""
         return self.preprocessing.fingerprint()
+
+    @cached_property
+    def scales_permeability(self) -> bool:
+        """Whether the encoder predicts permeability per pixel's area, as RockIR's weights do."""
+        architecture = getattr(self.session.encoder, "architecture", None)
+        targets: tuple[PropertyTarget, ...] = getattr(architecture, "targets", ())
+        return any(
+            target.name == "permeability_md" and target.needs_pixel_size for target in targets
+        )
 
     def resolve(self, object_key: str, user_metadata: Mapping[str, str]) -> ScanMetadata:
         """Gather what is known of a scan; any thread may ask.

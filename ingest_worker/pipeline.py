@@ -11,7 +11,7 @@ after everything else: only a scan that kills its worker each time is quarantine
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from encoder.inference import Encoded
 from encoder.look_ahead import in_order
+from encoder.model_errors import EncoderError
 from encoder.sandbox.scratch import ScratchFolder
 from ingest_worker.committing import Committer
 from ingest_worker.filling import encode_group
@@ -28,7 +29,7 @@ from ingest_worker.lookup import records_of
 from ingest_worker.outcomes import Deferred, Outcome, Quarantined, Unchanged
 from ingest_worker.preparing import CHANGED, Preparer, Request
 from ingest_worker.refusing import refusal
-from ingest_worker.steps import Filled, Prepared, Step, Suspect
+from ingest_worker.steps import Change, Filled, Prepared, Step, Suspect
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -43,12 +44,20 @@ if TYPE_CHECKING:
 GROUP_SLICES = 256
 """Slices that are gathered before they are encoded: 38 MB of pixels at 224²."""
 
+_GROUP_BYTES = 96 << 20
+"""Slices with their pictures that are gathered, in bytes."""
+
 ENCODER_FAULT = "not encoded"
 """Fault of a scan whose vectors are not finite, or not of the encoder's size."""
 
 _RECORDS_AT_ONCE = 256
 _LEAST_BYTES = 1 << 20
 """What a result counts at least while it waits: no more than a few hundred are decoded ahead."""
+
+_BROKEN_ENCODER = 8
+"""Scans that fail together, and none succeeds: then it is not they that are to blame."""
+
+_ENDING_SECONDS = 5.0
 
 _ROUNDS = 3
 """Times that an object which changed while it was ingested is ingested again."""
@@ -93,6 +102,7 @@ class _Run:
         self._is_forced = is_forced
         self._group: list[Prepared] = []
         self._suspects: list[Suspect] = []
+        self._running: set[Future[Step]] = set()
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
@@ -104,7 +114,7 @@ class _Run:
         self._closing.callback(self._preparer.close)
         self._n_running = 2 * self._context.pool.workers
         self._prepares = ThreadPoolExecutor(self._n_running, thread_name_prefix="prepare")
-        self._closing.callback(self._prepares.shutdown, cancel_futures=True)
+        self._closing.callback(self._end_preparing)
         self._committer = Committer(self._context, self._preparer.clear)
         self._closing.callback(self._committer.close)
         return self
@@ -159,7 +169,15 @@ class _Run:
         yield from self._committer.outcomes()
 
     def _submit(self, request: Request) -> Future[Step]:
-        return self._prepares.submit(self._preparer.prepare, request)
+        step = self._prepares.submit(self._preparer.prepare, request)
+        self._running.add(step)
+        step.add_done_callback(self._running.discard)
+        return step
+
+    def _end_preparing(self) -> None:
+        """End the threads; a decoder that hangs is left to those who close the pool."""
+        self._prepares.shutdown(wait=False, cancel_futures=True)
+        wait(set(self._running), timeout=_ENDING_SECONDS)
 
     def _one_by_one(self) -> Iterator[Outcome]:
         """Take up what was being worked on when a worker died, the least suspect first."""
@@ -173,7 +191,7 @@ class _Run:
         match step:
             case Prepared():
                 self._group.append(step)
-                if sum(len(each.scan.slices) for each in self._group) >= GROUP_SLICES:
+                if self._is_full():
                     self._encode()
             case Suspect():
                 self._suspects.append(step)
@@ -183,25 +201,32 @@ class _Run:
                 self._committer.put(step)
         yield from self._committer.outcomes()
 
+    def _is_full(self) -> bool:
+        slices = sum(len(each.scan.slices) for each in self._group)
+        return slices >= GROUP_SLICES or sum(each.nbytes for each in self._group) >= _GROUP_BYTES
+
     def _encode(self) -> None:
         """Encode what was gathered; from here on no scan can be to blame for a dying worker."""
         group, self._group = self._group, []
-        for scan, result in zip(group, encode_group(group, self._context.session), strict=True):
-            if isinstance(result, Encoded):
-                self._committer.put(Filled(prepared=scan, encoded=result))
-            else:
-                place = (scan.object_key, scan.stat.etag)
-                reason = f"{result}"
-                self._committer.put(
-                    refusal(
-                        self._context,
-                        place,
-                        fault=ENCODER_FAULT,
-                        reason=reason,
-                        attempts=scan.attempts,
-                    )
-                )
+        results = encode_group(group, self._context.session)
+        errors = [result for result in results if isinstance(result, EncoderError)]
+        if len(errors) == len(group) >= _BROKEN_ENCODER:
+            raise errors[0]
+        for scan, result in zip(group, results, strict=True):
+            self._committer.put(self._change(scan, result))
         self._preparer.clear([scan.object_key for scan in group])
+
+    def _change(self, scan: Prepared, result: Encoded | EncoderError) -> Change:
+        if isinstance(result, Encoded):
+            return Filled(prepared=scan, encoded=result)
+        place = (scan.object_key, scan.stat.etag)
+        return refusal(
+            self._context,
+            place,
+            fault=ENCODER_FAULT,
+            reason=str(result),
+            attempts=scan.attempts,
+        )
 
 
 def _nbytes(step: Step) -> int:

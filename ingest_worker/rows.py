@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from infra.generations import generation_of
+from infra.indexing.errors import VectorIndexError
 from infra.indexing.records import NUMBER_COLUMNS, IndexedScan, ScanRecord, SliceRow
 from infra.indexing.schema import ColumnKind
 
@@ -78,17 +79,25 @@ def rekeyed_record(rekeying: Rekeying) -> ScanRecord:
     return replace(rekeying.former, metadata_hash=metadata.metadata_hash(), **_names(metadata))
 
 
-def rekeyed_row(row: SliceRow, metadata: ScanMetadata, *, schema: TableSchema) -> SliceRow:
-    """Give a slice's row its scan's new metadata; predictions and facts of the file stay.
+def rekeyed_row(
+    row: SliceRow, metadata: ScanMetadata, *, schema: TableSchema, scales_permeability: bool
+) -> SliceRow:
+    """Give a slice's row its scan's new metadata; facts of the file stay.
 
     Args:
         row: The row as it is.
         metadata: What is known of the scan now, without what its own file tells.
         schema: What the collection keeps.
+        scales_permeability: Whether predicted permeability is per pixel's area.
+
+    Raises:
+        VectorIndexError: Its permeability can be predicted now, but only by encoding it.
     """
     file_size = row.extra.get(FILE_PIXEL_SIZE)
     properties = declared_properties(schema)
     numbers = _numbers(metadata, properties, file_pixel_size_um=file_size)
+    if scales_permeability:
+        numbers[_PREDICTED_PERMEABILITY] = _rescaled(row, numbers["pixel_size_um"])
     kept = {name: row.extra[name] for name in ("scan",) if name in row.extra}
     return replace(
         row,
@@ -96,6 +105,16 @@ def rekeyed_row(row: SliceRow, metadata: ScanMetadata, *, schema: TableSchema) -
         extra={**kept, **_extra(metadata, properties, file_pixel_size_um=file_size)},
         **_names(metadata),
     )
+
+
+def _rescaled(row: SliceRow, pixel_size_um: float | None) -> float | None:
+    """Predicted permeability under another pixel size: it grows with the pixel's area."""
+    former, predicted = row.numbers["pixel_size_um"], row.numbers[_PREDICTED_PERMEABILITY]
+    if former is None and pixel_size_um is not None:
+        raise VectorIndexError(f"{row.object_key}: its pixel size became known; encode it anew")
+    if former is None or pixel_size_um is None or predicted is None:
+        return None
+    return predicted * (pixel_size_um / former) ** 2
 
 
 def declared_properties(schema: TableSchema) -> tuple[str, ...]:

@@ -179,7 +179,12 @@ class Writer:
         metadata, schema = rekeying.metadata, self._collection.schema
         return Rekey(
             record=rekeyed_record(rekeying),
-            change=partial(rekeyed_row, metadata=metadata, schema=schema),
+            change=partial(
+                rekeyed_row,
+                metadata=metadata,
+                schema=schema,
+                scales_permeability=self._context.scales_permeability,
+            ),
         )
 
     def _after_rekey(self, rekeying: Rekeying) -> Result:
