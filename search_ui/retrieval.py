@@ -94,7 +94,7 @@ class Retrieval:
             ranks = absolute_ranks(identities, order)
             if None not in ranks or is_whole or limit >= most:
                 return ranks, len(order)
-            limit = min(4 * limit, most)
+            limit = min(16 * limit, most)
 
     def _order(self, limit: int, *, is_clean: bool) -> tuple[list[str], bool]:
         """Identities of the nearest rows, at most `MAX_LIMIT`; and whether those are all."""

@@ -130,7 +130,7 @@ class SearchService:
         self.site = site
         self._encoder = QueryEncoder(site)
         self._lock = threading.Lock()
-        self._opened: tuple[str, _Live] | None = None
+        self._opened: _Live | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -213,18 +213,20 @@ class SearchService:
         if name is None:
             raise SearchError(NOTHING_LIVE)
         with self._lock:
-            if self._opened is not None and self._opened[0] == name:
-                return self._opened[1]
-            catalogue = Catalogue(self.site.index.open(name))
+            opened = self._opened
+            if opened is not None and opened.catalogue.collection.name == name:
+                if opened.version is not None:
+                    return opened
+                catalogue = opened.catalogue
+            else:
+                catalogue = Catalogue(self.site.index.open(name))
             version, problem = None, ""
             try:
                 version = self.site.models.live(self.site.index)
-            except ModelRegistryError as error:
+            except ModelRegistryError as error:  # one that is mended is found by the next search
                 problem = str(error)
-            live = _Live(catalogue=catalogue, version=version, problem=problem)
-            if version is not None:  # a model that is mended is found without a new start
-                self._opened = name, live
-            return live
+            self._opened = _Live(catalogue=catalogue, version=version, problem=problem)
+            return self._opened
 
     def _prepared(self, request: SearchRequest, watch: Stopwatch) -> _Search:
         live = self._live()
