@@ -63,6 +63,11 @@ class Tally:
         """Time since the first count could have been made."""
         return time.monotonic() - self.began
 
+    def counted(self) -> str:
+        """Say what was done, in few words."""
+        done = [f"{count:,} {name}" for name, count in self.counts.items() if count]
+        return ", ".join(done) or "nothing was to do so far"
+
     def text(self) -> str:
         """Say what was done, in a line."""
         done = {name: count for name, count in self.counts.items() if count}

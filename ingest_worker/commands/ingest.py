@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from encoder.commands.inspection import count_text
+from encoder.errors import LithoscopeError
 from encoder.planes import ReadOptions
 from encoder.progress import progress_bar
 from encoder.readers.raw_layout import parse_layout
@@ -84,10 +85,13 @@ def run_ingest(request: IngestRequest, *, find_weights: FindWeights) -> int:
         except KeyboardInterrupt:
             report.tell_refusals()
             warn(
-                f"interrupted: {tally.text()}; every scan is indexed whole or not at all, and the "
-                "same command goes on"
+                f"interrupted ({tally.counted()}): every scan is indexed whole or not at all, and "
+                "the same command goes on"
             )
             return INTERRUPTED
+        except LithoscopeError:
+            report.tell_refusals()
+            raise
         return report.finish(target, coverage, tally=tally)
 
 

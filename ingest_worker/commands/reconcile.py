@@ -105,9 +105,9 @@ def run_reconcile(request: ReconcileRequest, *, find_weights: FindWeights) -> in
                 _set_right(target, found, tally=tally)
                 found = _compare(site, target, deep=request.deep)
         except KeyboardInterrupt:
-            done = "" if tally is None else f" {tally.text()};"
+            done = "" if tally is None else f" ({tally.counted()})"
             warn(
-                f"interrupted:{done} every scan is as it was or as it is now, and "
+                f"interrupted{done}: every scan is as it was or as it is now, and "
                 "`lithoscope reconcile` goes on"
             )
             return INTERRUPTED

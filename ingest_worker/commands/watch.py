@@ -68,7 +68,10 @@ def run_watch(request: WatchRequest, *, find_weights: FindWeights) -> int:
                 _watch(site, request, source, tally=tally, find_weights=find_weights)
                 warn("another model is live: going on with that one")
         except KeyboardInterrupt:
-            warn(f"ended; {tally.text()}. `lithoscope watch` goes on, `lithoscope status` compares")
+            warn(
+                f"ended ({tally.counted()}): `lithoscope watch` goes on, and "
+                "`lithoscope status` compares"
+            )
             return 0
 
 
