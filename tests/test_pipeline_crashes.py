@@ -130,7 +130,7 @@ def _check_next_run(home: Path, decoders: DecoderPool, *, index: MortalIndex) ->
     world.site.close()
 
 
-N_SCANS = 120
+N_SCANS = 100
 WORKER = """
 import sys
 from pathlib import Path
