@@ -132,7 +132,7 @@ class Preparer:
         try:
             metadata = self._context.resolve(key, stat.user_metadata)
         except MetadataError as error:
-            return self._without_metadata(request, stat, error, is_same=is_same)
+            return self._without_metadata(request, stat, error=error, is_same=is_same)
         if is_same and record is not None and record.metadata_hash == metadata.metadata_hash():
             return Unchanged(object_key=key)
         quarantined = self._quarantined(key)
@@ -158,7 +158,7 @@ class Preparer:
         return record is not None and (record.etag, record.generation) == (stat.etag, generation)
 
     def _without_metadata(
-        self, request: Request, stat: ObjectStat, error: MetadataError, *, is_same: bool
+        self, request: Request, stat: ObjectStat, *, error: MetadataError, is_same: bool
     ) -> Step:
         """Leave alone what is indexed or waits for a table; refuse what contradicts itself."""
         key, reason = stat.key, "; ".join(map(str, error.problems))
