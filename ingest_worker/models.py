@@ -90,7 +90,7 @@ def choose_model(
         published = {version.encoder for version in site.models.survey().versions}
         if encoder in published or not _is_encoder(encoder):
             return site.models.find(encoder)
-    return _published(site, encoder, init or DEFAULT_INIT, find_weights=find_weights)
+    return _published(site, encoder, init=init or DEFAULT_INIT, find_weights=find_weights)
 
 
 def open_target(site: Site, version: ModelVersion, *, adopt: bool = True) -> Target:
@@ -171,7 +171,7 @@ def _is_encoder(name: str) -> bool:
     return name in ENCODERS
 
 
-def _published(site: Site, name: str, init: str, *, find_weights: FindWeights) -> ModelVersion:
+def _published(site: Site, name: str, *, init: str, find_weights: FindWeights) -> ModelVersion:
     from encoder.bundle import save_bundle  # noqa: PLC0415  torch
     from encoder.encoders import build_encoder  # noqa: PLC0415  torch
     from encoder.registry import find_entry  # noqa: PLC0415  torch

@@ -54,7 +54,7 @@ def count_outcomes(outcomes: Iterator[Outcome], tally: Tally, *, total: int) -> 
 
 
 def quarantined_of(
-    site: Site, coverage: Coverage, keys: Iterable[str] | None = None
+    site: Site, coverage: Coverage, *, keys: Iterable[str] | None = None
 ) -> list[Refusal]:
     """Say why scans are quarantined.
 

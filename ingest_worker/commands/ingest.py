@@ -79,7 +79,7 @@ def run_ingest(request: IngestRequest, *, find_weights: FindWeights) -> int:
                 site, request.encoder, init=request.init, find_weights=find_weights
             )
             target = open_target(site, version)
-            keys = _take_in(request, site, ReadOptions(raw=layout), report=report)
+            keys = _take_in(request, site, options=ReadOptions(raw=layout), report=report)
             tally = Tally()
             coverage = _index(target, keys, report=report, tally=tally)
         except KeyboardInterrupt:
@@ -96,7 +96,7 @@ def run_ingest(request: IngestRequest, *, find_weights: FindWeights) -> int:
 
 
 def _take_in(
-    request: IngestRequest, site: Site, options: ReadOptions, *, report: Report
+    request: IngestRequest, site: Site, *, options: ReadOptions, report: Report
 ) -> set[str]:
     """Copy what is not in the bucket yet.
 
@@ -174,7 +174,7 @@ def _index(target: Target, keys: set[str], *, report: Report, tally: Tally) -> C
         with open_context(target, metadata) as context:
             count_outcomes(ingest_objects(work, context), tally, total=len(work))
         coverage = target.compare(metadata)
-    report.quarantined = quarantined_of(site, coverage, keys)
+    report.quarantined = quarantined_of(site, coverage, keys=keys)
     report.notes += tally.notes()
     if others := set(to_do(coverage)) - keys:
         report.notes.append(

@@ -65,7 +65,7 @@ def run_watch(request: WatchRequest, *, find_weights: FindWeights) -> int:
         try:
             source = _source(site, request)
             while True:
-                _watch(site, request, source, tally=tally, find_weights=find_weights)
+                _watch(site, request, source=source, tally=tally, find_weights=find_weights)
                 warn("another model is live: going on with that one")
         except KeyboardInterrupt:
             warn(
@@ -78,8 +78,8 @@ def run_watch(request: WatchRequest, *, find_weights: FindWeights) -> int:
 def _watch(
     site: Site,
     request: WatchRequest,
-    source: Source,
     *,
+    source: Source,
     tally: Tally,
     find_weights: FindWeights,
 ) -> None:
