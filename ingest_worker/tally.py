@@ -66,7 +66,7 @@ class Tally:
     def counted(self) -> str:
         """Say what was done, in few words."""
         done = [f"{count:,} {name}" for name, count in self.counts.items() if count]
-        return ", ".join(done) or "nothing was to do so far"
+        return ", ".join(done) or "nothing indexed yet"
 
     def text(self) -> str:
         """Say what was done, in a line."""
