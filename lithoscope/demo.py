@@ -21,7 +21,7 @@ from encoder.object_keys import key_of_file
 from infra.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from infra.settings import Settings
 
@@ -73,11 +73,12 @@ def run_demo(plan: DemoPlan) -> None:
     _check_embedded(load_settings())
     table = plan.rocks / "metadata.csv"
     if not table.exists():  # a library appears whole or not at all
-        _run(plan, "A library of synthetic rocks", ["library", "synth", plan.rocks, *plan.library])
-    model = ["--encoder", plan.encoder, "--init", plan.init]
-    _run(plan, "Every slice into the index", ["ingest", plan.rocks, *model])
+        grow = ("library", "synth", str(plan.rocks), *plan.library)
+        _run(plan, "A library of synthetic rocks", arguments=grow)
+    model = ("--encoder", plan.encoder, "--init", plan.init)
+    _run(plan, "Every slice into the index", arguments=("ingest", str(plan.rocks), *model))
     for title, search in _searches(plan, _first_volume(table)):
-        _run(plan, title, search)
+        _run(plan, title, arguments=search)
     typer.secho("\nTry next", bold=True)
     for line in ("status", "doctor", f"inspect {shlex.quote(str(plan.rocks))}", "search --help"):
         typer.echo(f"  {_shown(plan, shlex.split(line))}")
@@ -97,15 +98,13 @@ def _check_embedded(settings: Settings) -> None:
         )
 
 
-def _searches(
-    plan: DemoPlan, row: Mapping[str, str]
-) -> Iterable[tuple[str, list[str | os.PathLike[str]]]]:
+def _searches(plan: DemoPlan, row: Mapping[str, str]) -> Iterable[tuple[str, list[str]]]:
     reservoir, image = row["Reservoir"], Path(row["Image"])
     key = str(key_of_file(image, reservoir=reservoir, sample=row["Sample"]))
     out = ["--exclude-reservoir", reservoir]
     yield (
         f"What is this file like, without reservoir {reservoir}?",
-        ["search", plan.rocks / image, *out, "-k", "8", "--sheet", plan.sheet],
+        ["search", str(plan.rocks / image), *out, "-k", "8", "--sheet", str(plan.sheet)],
     )
     yield (
         "What is slice 10 of this indexed scan like, of measured porosity 0.05 to 0.35?",
@@ -125,21 +124,20 @@ def _first_volume(table: Path) -> Mapping[str, str]:
     raise LithoscopeError(f"{table}: no micro-CT scan in it; remove its folder to build it anew")
 
 
-def _run(plan: DemoPlan, title: str, arguments: list[str | os.PathLike[str]]) -> None:
-    words = [os.fspath(word) for word in arguments]
+def _run(plan: DemoPlan, title: str, *, arguments: Sequence[str]) -> None:
     typer.secho(f"\n{title}", bold=True)
-    typer.secho(f"$ {_shown(plan, words)}", fg=typer.colors.CYAN)
+    typer.secho(f"$ {_shown(plan, arguments)}", fg=typer.colors.CYAN)
     sys.stdout.flush()
     environment = {**os.environ, HOME_VARIABLE: str(plan.home)}
-    command = [sys.executable, "-m", "lithoscope", *words]
+    command = [sys.executable, "-m", "lithoscope", *arguments]
     done = subprocess.run(command, env=environment, check=False)  # noqa: S603  our own command
     if done.returncode != 0:
         raise LithoscopeError(
-            f"demo: `{_shown(plan, words)}` ended with {done.returncode}; mend what it says above"
+            f"demo: `{_shown(plan, arguments)}` ended with {done.returncode}; mend what it says above"
         )
 
 
-def _shown(plan: DemoPlan, words: list[str]) -> str:
+def _shown(plan: DemoPlan, words: Sequence[str]) -> str:
     called = Path(sys.argv[0])
     is_by_name = called.name == "lithoscope"
     command = [str(called)] if is_by_name else [sys.executable, "-m", "lithoscope"]

@@ -48,6 +48,15 @@ READING_CALLS = frozenset(
 
 _THREADS = 16
 _MESSAGE_BYTES = 256 * 1024 * 1024  # as Milvus's servers
+_OPTIONS = [
+    ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _MESSAGE_BYTES),
+    # Milvus's client pings every 10 s; by default a server breaks such a connection off, and the
+    # client tells its user so.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_ping_strikes", 0),
+]
 
 
 class CallLock:
@@ -104,9 +113,7 @@ class LiteServer:
         """
         read_lazily()
         self._database = MilvusLite(folder)
-        size = ("grpc.max_receive_message_length", _MESSAGE_BYTES)
-        answer_size = ("grpc.max_send_message_length", _MESSAGE_BYTES)
-        self._server = grpc.server(ThreadPoolExecutor(_THREADS), options=[size, answer_size])
+        self._server = grpc.server(ThreadPoolExecutor(_THREADS), options=_OPTIONS)
         servicer = _kept_apart(QuickServicer(self._database))
         milvus_pb2_grpc.add_MilvusServiceServicer_to_server(servicer, self._server)
         self.port = int(self._server.add_insecure_port(f"{host}:0"))
