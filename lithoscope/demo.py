@@ -132,8 +132,9 @@ def _run(plan: DemoPlan, title: str, *, arguments: Sequence[str]) -> None:
     command = [sys.executable, "-m", "lithoscope", *arguments]
     done = subprocess.run(command, env=environment, check=False)  # noqa: S603  our own command
     if done.returncode != 0:
+        shown = _shown(plan, arguments)
         raise LithoscopeError(
-            f"demo: `{_shown(plan, arguments)}` ended with {done.returncode}; mend what it says above"
+            f"demo: `{shown}` ended with {done.returncode}; mend what it says above"
         )
 
 
