@@ -239,8 +239,8 @@ def _written(tree: Filter) -> Filter | None:
 
 def _render(tree: Filter) -> str:
     if isinstance(tree, And | Or):
-        word = " and " if isinstance(tree, And) else " or "
-        return f"({word.join(map(_render, tree.parts))})"
+        word = "and" if isinstance(tree, And) else "or"
+        return _joined([_render(part) for part in tree.parts], word)
     if isinstance(tree, In | NotIn):
         word = "in" if isinstance(tree, In) else "not in"
         return f"({tree.field} {word} [{', '.join(map(quote, dict.fromkeys(tree.values)))}])"
@@ -254,6 +254,14 @@ def _render(tree: Filter) -> str:
         clauses.append(f"{tree.field} <= {float(tree.high)!r}")
     inside = f"({' and '.join(clauses)})"
     return f"({tree.field} <= {MEASURED_ABOVE!r} or {inside})" if tree.keep_unmeasured else inside
+
+
+def _joined(parts: list[str], word: str) -> str:
+    """Join clauses, halves within halves: servers nest a chain of a hundred too deep to parse."""
+    if len(parts) <= 2:
+        return f"({f' {word} '.join(parts)})"
+    middle = len(parts) // 2
+    return f"({_joined(parts[:middle], word)} {word} {_joined(parts[middle:], word)})"
 
 
 def _matches(tree: Filter, row: Mapping[str, str | float | None]) -> bool:

@@ -63,19 +63,19 @@ class Catalogue:
 
     def unknown_object(self, object_key: str) -> SearchError:
         """Tell that a scan is not indexed, and which keys are near."""
-        return _unknown("object", object_key, (each.object_key for each in self._records()))
+        return _unknown("object", object_key, there=(each.object_key for each in self._records()))
 
     def _check_names(self, column: str, names: Iterable[str]) -> None:
         for name in dict.fromkeys(names):
             if not self.collection.count_stored(In(column, (name,))):
                 there = (getattr(record, column) for record in self._records())
-                raise _unknown(column.removesuffix("_key"), name, there)
+                raise _unknown(column.removesuffix("_key"), name, there=there)
 
     def _records(self) -> Iterable[ScanRecord]:
         return self.collection.records()
 
 
-def _unknown(kind: str, name: str, there: Iterable[str | None]) -> SearchError:
+def _unknown(kind: str, name: str, *, there: Iterable[str | None]) -> SearchError:
     known = sorted({each for each in there if each})
     folded = {each.casefold(): each for each in reversed(known)}
     near = [

@@ -76,18 +76,17 @@ def without_groups(origins: Sequence[Origin], by: GroupBy) -> Filter | None:
     if by is GroupBy.RESERVOIR:
         names = tuple(origin.reservoir or UNKNOWN for origin in origins)
         return NotIn("reservoir", names) if names else None
+    samples: dict[str, list[str]] = {}
+    for origin in origins:
+        if origin.sample is not None:
+            samples.setdefault(origin.reservoir or UNKNOWN, []).append(origin.sample)
+    keys = tuple(origin.object_key for origin in origins if origin.sample is None)
     return all_of(
+        NotIn("object_key", keys) if keys else None,
         *(
-            NotIn("object_key", (origin.object_key,))
-            if origin.sample is None
-            else Or(
-                (
-                    NotIn("sample", (origin.sample,)),
-                    NotIn("reservoir", (origin.reservoir or UNKNOWN,)),
-                )
-            )
-            for origin in origins
-        )
+            Or((NotIn("sample", tuple(names)), NotIn("reservoir", (reservoir,))))
+            for reservoir, names in samples.items()
+        ),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from encoder.metric import Metric
 from index_contract import DIMENSION, CrashError, Crashing, make, scan, with_vectors
-from infra.filters import NotIn, Range
+from infra.filters import And, In, NotIn, Or, Range
 from infra.indexing.errors import VectorIndexError
 from infra.vector_index import Collection, VectorIndex
 
@@ -72,6 +72,15 @@ def test_counts_of_filters(collection: Collection) -> None:
     assert collection.count_stored(Range(field="porosity", low=0.9)) == 0
     assert collection.count_stored() == collection.committed_slices() == 80
     assert collection.count_scans() == 40
+
+
+def test_filters_of_hundreds_of_clauses(collection: Collection) -> None:
+    collection.commit([scan(f"k{number}", n=1) for number in range(400)])
+    some = tuple(In("object_key", (f"k{number}",)) for number in range(0, 600, 2))
+    others = tuple(NotIn("object_key", (f"k{number}",)) for number in range(300))
+    assert collection.count_stored(Or(some)) == 200
+    assert collection.count_stored(And(others)) == 100
+    assert collection.count_stored(And((Or(some), *others))) == 50
 
 
 def test_many_half_written_scans_take_no_place(index: VectorIndex, collection: Collection) -> None:
