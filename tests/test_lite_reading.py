@@ -8,7 +8,7 @@ import pytest
 from infra.indexing.lite_reading import l2_distance
 
 
-@pytest.mark.parametrize("n_rows", [0, 1, 4096, 9000])
+@pytest.mark.parametrize("n_rows", [0, 1, 512, 1300])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_distances_are_those_of_float64(n_rows: int, scale: float) -> None:
     rng = np.random.default_rng(n_rows)
