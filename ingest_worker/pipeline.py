@@ -41,11 +41,9 @@ if TYPE_CHECKING:
     from ingest_worker.context import IngestContext
     from ingest_worker.writing import Again
 
-GROUP_SLICES = 256
-"""Slices that are gathered before they are encoded: 38 MB of pixels at 224²."""
-
-_GROUP_BYTES = 96 << 20
-"""Slices with their pictures that are gathered, in bytes."""
+GROUP_SLICES = 128
+"""Slices that are gathered before they are encoded: what a kill -9 loses, and what a search that
+runs meanwhile can't find yet."""
 
 ENCODER_FAULT = "not encoded"
 """Fault of a scan whose vectors are not finite, or not of the encoder's size."""
