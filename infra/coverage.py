@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from encoder.metadata.problems import MetadataError
 from encoder.object_keys import SCANS_PREFIX
 from infra.generations import generation_of
+from infra.moves import find_moves
 from infra.quarantine import METADATA_FAULT
 from infra.store_errors import (
     BadKeyError,
@@ -20,7 +21,7 @@ from infra.store_errors import (
 from infra.store_keys import check_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from infra.bucket_metadata import BucketMetadata
     from infra.indexing.records import ScanRecord
@@ -53,6 +54,8 @@ class Coverage:
         orphaned: Indexed, and not in the store any more.
         lapsed: Not objects but quarantine records that say nothing any more: of an object that is
             gone, has other content, is indexed after all, or whose metadata was corrected.
+        moved: Scans whose object is gone, with the missing object that has their content
+            (`infra.moves.find_moves`): what is known of them by their key is about that one now.
     """
 
     objects: int
@@ -66,6 +69,7 @@ class Coverage:
     quarantined: tuple[str, ...] = ()
     orphaned: tuple[str, ...] = ()
     lapsed: tuple[str, ...] = ()
+    moved: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
@@ -196,6 +200,7 @@ class _Comparison:
         self._fingerprint = fingerprint
         self._keys: dict[str, list[str]] = {str(state): [] for state in _State}
         self._lapsed: list[str] = []
+        self._new: dict[str, str] = {}
         self._slices = 0
 
     def take(self, entries: Sequence[ObjectEntry]) -> None:
@@ -218,12 +223,15 @@ class _Comparison:
         """What was found."""
         keys = {name: tuple(found) for name, found in self._keys.items()}
         indexed = len(keys.pop(_State.INDEXED))
+        gone = {key: refusal.etag for key, refusal in self.refused.items()}
+        gone |= {key: record.etag for key, record in self.records.items()}
         return Coverage(
             objects=indexed + sum(map(len, keys.values())),
             indexed=indexed,
             slices=self._slices,
             orphaned=tuple(sorted(self.records)),
             lapsed=(*self._lapsed, *sorted(self.refused)),
+            moved=find_moves(gone, self._new),
             **keys,
         )
 
@@ -267,6 +275,8 @@ class _Comparison:
 
     def _note(self, case: _Case, state: _State) -> None:
         self._keys[state].append(case.entry.key)
+        if state is _State.MISSING:
+            self._new[case.entry.key] = case.entry.etag
         if state is _State.INDEXED and case.record is not None:
             self._slices += case.record.n_slices
         is_pending = case.is_refused and state in (_State.CHANGED, _State.STALE)

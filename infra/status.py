@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from infra.bucket_metadata import BucketMetadata
 from infra.coverage import compare
 from infra.index_server import ServerFiles
+from infra.unused_rows import note_on_unused_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,7 @@ class SiteStatus:
         coverage: What that has indexed of the scans; None without a live model.
         failed: Why scans are not indexed that never will be as they are.
         problems: What is wrong with metadata tables.
+        notes: What else is odd about them, a line each.
         sizes: Objects and bytes of each part of the store, by the first part of their keys.
         index_bytes: Bytes of the embedded index on disk; None for a server's.
     """
@@ -54,6 +56,7 @@ class SiteStatus:
     coverage: Coverage | None
     failed: tuple[QuarantineRecord, ...]
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
     sizes: Mapping[str, Size]
     index_bytes: int | None
 
@@ -85,6 +88,7 @@ def site_status(site: Site) -> SiteStatus:
     if coverage is not None:
         refused = set(coverage.quarantined)
         records = (record for record in records if record.object_key in refused)
+    note = None if coverage is None else note_on_unused_rows(metadata, coverage)
     settings = site.settings
     return SiteStatus(
         store=store_place(settings),
@@ -93,6 +97,7 @@ def site_status(site: Site) -> SiteStatus:
         coverage=coverage,
         failed=tuple(records),
         problems=metadata.problems,
+        notes=() if note is None else (note,),
         sizes=_sizes(site),
         index_bytes=None if settings.index.address else folder_bytes(site.index_folder),
     )

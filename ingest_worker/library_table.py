@@ -4,7 +4,8 @@ A library's own tables name files by path, by name or by sample, and lie where t
 folders. So what they say of each scan is stored as one table keyed by object key,
 ``metadata/<library>.csv``; a scan that its key alone describes needs no row.
 ``libraries/<library>.json`` says which file each key was copied from: a scan whose reservoir or
-sample was corrected gets another key, and its former object is found there.
+sample was corrected gets another key, and its former object is found there. What is moved within
+the bucket is followed by both (`ingest_worker.following`).
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from encoder.errors import LithoscopeError
 from encoder.metadata.columns import Field
 from encoder.metadata.header import read_header
 from encoder.metadata.index import MetadataIndex
 from encoder.metadata.problems import MetadataError
+from encoder.object_keys import ObjectKey, ObjectKeyError
 from infra.store_errors import ObjectMissingError
 
 if TYPE_CHECKING:
@@ -81,6 +83,18 @@ class Library:
         return f"{MAPS_PREFIX}{self.name}.json"
 
 
+class FileMap(NamedTuple):
+    """Which files of a library objects were copied from.
+
+    Attributes:
+        root: The library's folder.
+        files: Paths relative to that, by object key.
+    """
+
+    root: str
+    files: Mapping[str, str]
+
+
 def write_table(
     objects: ObjectStore,
     library: Library,
@@ -104,16 +118,16 @@ def write_table(
     """
     taken = {*scans, *gone}
     changed = False
-    for key in _tables_of_ours(objects) - {library.table_key}:
-        rows = _read_rows(objects, key)
+    for key in tables_of_ours(objects) - {library.table_key}:
+        rows = read_rows(objects, key)
         kept = {each: row for each, row in rows.items() if each not in scans}
         if len(kept) < len(rows):
-            changed |= _store_rows(objects, key, rows=kept)
+            changed |= store_rows(objects, key, rows=kept)
     rows = {
-        key: row for key, row in _read_rows(objects, library.table_key).items() if key not in taken
+        key: row for key, row in read_rows(objects, library.table_key).items() if key not in taken
     }
     rows |= {key: row for key, metadata in scans.items() if (row := _row(key, metadata))}
-    return _store_rows(objects, library.table_key, rows=rows) or changed
+    return store_rows(objects, library.table_key, rows=rows) or changed
 
 
 def read_map(objects: ObjectStore, library: Library) -> dict[str, str]:
@@ -122,35 +136,49 @@ def read_map(objects: ObjectStore, library: Library) -> dict[str, str]:
     Raises:
         LithoscopeError: The list is damaged.
     """
-    return _read_map(objects, library.map_key)[1]
+    return dict(_read_map(objects, library.map_key).files)
 
 
 def write_map(objects: ObjectStore, library: Library, *, files: Mapping[str, str]) -> None:
     """Store which file of a library each object key was copied from, if that changed."""
-    told = {"library": str(library.root), "scans": dict(sorted(files.items()))}
-    content = json.dumps(told, indent=0).encode()
-    if content != _read(objects, library.map_key):
-        objects.put(library.map_key, content)
+    store_map(objects, library.map_key, told=FileMap(str(library.root), files))
+
+
+def read_maps(objects: ObjectStore) -> dict[str, FileMap]:
+    """Give what is known of all libraries' files, by the key of each list.
+
+    Raises:
+        LithoscopeError: A list is damaged.
+    """
+    keys = [entry.key for page in objects.pages(MAPS_PREFIX) for entry in page]
+    return {key: _read_map(objects, key) for key in keys}
+
+
+def store_map(objects: ObjectStore, key: str, *, told: FileMap) -> None:
+    """Store which file each object key was copied from, if that changed."""
+    scans = dict(sorted(told.files.items()))
+    content = json.dumps({"library": told.root, "scans": scans}, indent=0).encode()
+    if content != _read(objects, key):
+        objects.put(key, content)
 
 
 def owners(objects: ObjectStore, *, besides: Library) -> dict[str, str]:
     """Give the paths that objects were copied from out of other libraries, by object key."""
     found: dict[str, str] = {}
-    for page in objects.pages(MAPS_PREFIX):
-        for entry in page:
-            if entry.key != besides.map_key:
-                root, files = _read_map(objects, entry.key)
-                found |= {key: os.path.join(root, inside) for key, inside in files.items()}  # noqa: PTH118  many
+    for map_key, (root, files) in read_maps(objects).items():
+        if map_key != besides.map_key:
+            found |= {key: os.path.join(root, inside) for key, inside in files.items()}  # noqa: PTH118  many
     return found
 
 
-def _read_map(objects: ObjectStore, key: str) -> tuple[str, dict[str, str]]:
+def _read_map(objects: ObjectStore, key: str) -> FileMap:
     content = _read(objects, key)
     if content is None:
-        return "", {}
+        return FileMap("", {})
     try:
         told = json.loads(content)
-        return str(told["library"]), {str(each): str(path) for each, path in told["scans"].items()}
+        files = {str(each): str(path) for each, path in told["scans"].items()}
+        return FileMap(str(told["library"]), files)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LithoscopeError(
             f"{key}: is damaged ({error!r}); remove it from the bucket and ingest its library again"
@@ -185,7 +213,16 @@ def _free_header(name: str) -> str:
     return name if is_same else f"property_{name}"
 
 
-def _tables_of_ours(objects: ObjectStore) -> set[str]:
+def row_key(key: str) -> str:
+    """Give the spelling by which a row names a key, which may be stored less escaped."""
+    try:
+        return str(ObjectKey.parse(key))
+    except ObjectKeyError:
+        return key
+
+
+def tables_of_ours(objects: ObjectStore) -> set[str]:
+    """Keys of tables that were written here."""
     return {
         entry.key
         for page in objects.pages(TABLES_PREFIX)
@@ -202,7 +239,8 @@ def _read(objects: ObjectStore, key: str) -> bytes | None:
         return None
 
 
-def _read_rows(objects: ObjectStore, key: str) -> dict[str, Row]:
+def read_rows(objects: ObjectStore, key: str) -> dict[str, Row]:
+    """Rows of a table of ours, by object key; none where there is no such table."""
     content = _read(objects, key) or b""
     lines = csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace"), newline=""))
     rows = {}
@@ -215,7 +253,7 @@ def _read_rows(objects: ObjectStore, key: str) -> dict[str, Row]:
     return rows
 
 
-def _store_rows(objects: ObjectStore, key: str, *, rows: Mapping[str, Row]) -> bool:
+def store_rows(objects: ObjectStore, key: str, *, rows: Mapping[str, Row]) -> bool:
     """Store a table if it changed; one without rows is removed."""
     former = _read(objects, key)
     if not rows:

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 from infra.folder_etags import EtagCache
 from infra.store_errors import ObjectMissingError, StoreError
-from ingest_worker.library_table import Library, owners, read_map, write_map, write_table
+from ingest_worker.library_table import (
+    Library,
+    owners,
+    read_map,
+    row_key,
+    write_map,
+    write_table,
+)
 from ingest_worker.planning import Refusal, unreadable
 
 if TYPE_CHECKING:
@@ -122,12 +129,18 @@ def _upload_library(
     keys = {scan.key for scan in scans}
     left = {key for key, file in known.items() if file in copied and key not in keys}
     if gone := sorted(left - elsewhere.keys()):
+        now = next(scan.key for scan in scans if scan.inside == known[gone[0]])
         for key in gone:
             objects.delete(key)
             del files[key]
-        write_table(objects, library, scans={}, gone=gone)
+        write_table(objects, library, scans={}, gone={*map(row_key, gone)} - keys)
         write_map(objects, library, files=files)
         done.moved += gone
+        more = f", and {len(gone) - 1:,} more" if len(gone) > 1 else ""
+        done.notes.append(
+            f"{library.root}: its names have moved {gone[0]} to {now}{more}; other names are to be "
+            "told there, not in the bucket"
+        )
     _note_lost(library, files, done=done)
 
 

@@ -16,6 +16,7 @@ from infra.folder_watch import WATCHED_PREFIXES, FolderChanges, FolderWatch
 from infra.indexing.errors import IndexUnavailableError
 from infra.quarantine import QUARANTINE_PREFIX
 from infra.store_errors import StoreAwayError
+from ingest_worker.following import plan_following
 from ingest_worker.pipeline import ingest_objects
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Batch:
     """What is to be looked at.
 
     Attributes:
-        keys: Scans that came, changed or went; None for all.
+        keys: Scans that came or changed; None for all, as where some went: they may have been
+            moved, which only a comparison tells.
         is_settled: Says of a scan that is not indexed yet whether it was written to its end.
     """
 
@@ -87,8 +89,9 @@ class FolderSource:
         self._settled.update(changes.settled)
         self._settled.difference_update(changes.removed)
         freed = filter(self._settled.__contains__, _let_out(changes))
-        scans = [key for key in (*changes.settled, *changes.removed) if key.startswith(_SCANS)]
-        keys = None if _has_tables(changes) else tuple(dict.fromkeys((*scans, *freed)))
+        scans = [key for key in changes.settled if key.startswith(_SCANS)]
+        is_for_all = _has_tables(changes) or _has_lost_scans(changes)
+        keys = None if is_for_all else tuple(dict.fromkeys((*scans, *freed)))
         return Batch(keys=keys, is_settled=self._settled.__contains__)
 
     def wait_seconds(self) -> float:
@@ -125,6 +128,7 @@ class Watcher:
         source: Says what happened.
         stop: Ends the watch when it is set.
         on_compared: Called with a comparison once all that one found is done.
+        on_followed: Called with a line that says which tables follow scans that were moved.
     """
 
     target: Target
@@ -132,6 +136,7 @@ class Watcher:
     source: Source
     stop: threading.Event
     on_compared: Callable[[Coverage], None]
+    on_followed: Callable[[str], None]
     _is_behind: bool = field(default=True)
 
     def outcomes(self, *, follow: bool) -> Iterator[Outcome]:
@@ -166,12 +171,21 @@ class Watcher:
             return
         self._read_tables()
         found = self.target.compare(self.context.metadata)
+        self._follow(found)
         work = _work(found, batch.is_settled)
         if work:
             yield from ingest_objects(work, self.context)
         is_first, self._is_behind = self._is_behind, False
         if (work or is_first) and all(map(batch.is_settled, (*found.missing, *found.changed))):
             self.on_compared(self.target.compare(self.context.metadata) if work else found)
+
+    def _follow(self, found: Coverage) -> None:
+        """Have tables follow scans that were moved, before the index forgets where those were."""
+        objects = self.target.site.objects
+        if following := plan_following(objects, found.moved, metadata=self.context.metadata):
+            following.store(objects)
+            self.on_followed(following.told())
+            self._read_tables()
 
     def _read_tables(self) -> None:
         """Read the tables again: a row may be about a scan that just came."""
@@ -187,6 +201,10 @@ def _work(coverage: Coverage, is_settled: Callable[[str], bool]) -> list[str]:
 
 def _has_tables(changes: FolderChanges) -> bool:
     return any(key.startswith(METADATA_PREFIX) for key in (*changes.settled, *changes.removed))
+
+
+def _has_lost_scans(changes: FolderChanges) -> bool:
+    return any(key.startswith(_SCANS) for key in changes.removed)
 
 
 def _let_out(changes: FolderChanges) -> Iterator[str]:

@@ -266,6 +266,55 @@ def test_reconcile_follows_what_was_done_by_hand(rocks: Rocks) -> None:
     assert "nothing to encode" in again.out
 
 
+def test_a_renamed_reservoir_keeps_its_properties(rocks: Rocks) -> None:
+    rocks.run("ingest", rocks.library, *rocks.model)
+    own = rocks.home / "bucket/metadata/own.csv"
+    own.write_text("object_key,porosity\nscans/E2/S3/b.png,0.4\n")
+    (rocks.scans / "E1").rename(rocks.scans / "E9")
+    (rocks.scans / "E2").rename(rocks.scans / "E8")
+    (table,) = own.parent.glob("rocks-*.csv")
+    before = table.read_bytes()
+    check = rocks.run("reconcile", "--check")
+    assert f"3 scans moved: `lithoscope reconcile` has metadata/{table.name} follow" in check.err
+    assert table.read_bytes() == before
+    answer = rocks.run("reconcile")
+    assert answer.code == 0
+    assert f"note: 3 scans moved: metadata/{table.name} follows them\n" in answer.err
+    lost = "metadata/own.csv row 2: no scan for 'scans/E2/S3/b.png'"
+    assert f"1 row of the bucket's tables is about no scan: {lost}" in answer.err
+    assert rocks.rows() == {
+        "scans/E9/S1/a.png": ("E9", 0.21),
+        "scans/E9/S2/v.npy": ("E9", 0.1),
+        "scans/E8/S3/b.png": ("E8", None),
+    }
+    assert lost in rocks.run("status").out
+    own.unlink()
+    again = rocks.reconcile()
+    assert (again.code, again.told["notes"]) == (0, [])
+    assert json.loads(rocks.run("status", "--format", "json").out)["metadata_notes"] == []
+
+
+def test_ingest_follows_what_was_moved_too(rocks: Rocks, bundles: tuple[Path, Path]) -> None:
+    rocks.run("ingest", rocks.library, *rocks.model)
+    (rocks.scans / "E1").rename(rocks.scans / "E9")
+    inside = rocks.ingest(rocks.scans / "E9").told
+    assert "follows them" in inside["notes"][0]
+    assert inside["coverage"]["orphaned"] == 2
+    assert rocks.rows()["scans/E9/S1/a.png"] == ("E9", 0.21)
+    assert rocks.reconcile().code == 0
+    (rocks.scans / "E9").rename(rocks.scans / "E5")
+    options = ("--encoder", ENCODER, "--init", bundles[1], "--format", "json")
+    back = rocks.run("ingest", rocks.library, *options).told  # which says E1 as ever
+    assert back["files"] == {"copied": 2, "unchanged": 1, "moved": 2, "refused": 0}
+    assert any("its names have moved scans/E5/S1/a.png" in note for note in back["notes"])
+    assert rocks.reconcile().code == 0
+    assert rocks.rows() == {
+        "scans/E1/S1/a.png": ("E1", 0.21),
+        "scans/E1/S2/v.npy": ("E1", 0.1),
+        "scans/E2/S3/b.png": ("E2", None),
+    }
+
+
 def test_another_model_is_filled_while_the_live_one_stays(
     rocks: Rocks, bundles: tuple[Path, Path]
 ) -> None:
@@ -329,9 +378,17 @@ def test_watch_follows_a_folder(rocks: Rocks) -> None:
         (rocks.home / "bucket/metadata/own.csv").write_text("Reservoir,Sample,phi\nE4,S1,0.4\n")
         outcome("rekeyed", "scans/E4/S1/late.png")
         assert rocks.rows()["scans/E4/S1/late.png"] == ("E4", 0.4)
+        (rocks.scans / "E1").rename(rocks.scans / "E9")
+        wanted = {"scans/E9/S1/a.png", "scans/E9/S2/v.npy"}
+        while wanted:
+            each = next(told)
+            assert each.get("outcome") in (None, "removed", "indexed"), each
+            wanted.discard(each.get("object_key"))
+        assert rocks.rows()["scans/E9/S1/a.png"] == ("E9", 0.21)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 0, errors
+    assert "note: 2 scans moved: metadata/rocks-" in errors
     assert "goes on" in errors

@@ -132,7 +132,9 @@ def test_removed_and_renamed_objects_leave_orphans(place: Place) -> None:
     place.store.delete(A)
     place.store.put(C, A.encode())
     found = place.compare()
-    assert found == Coverage(objects=2, indexed=1, slices=2, missing=(C,), orphaned=(A,))
+    assert found == Coverage(
+        objects=2, indexed=1, slices=2, missing=(C,), orphaned=(A,), moved={A: C}
+    )
     place.store.delete(C)
     found = place.compare()
     assert (found.indexed, found.objects, found.orphaned) == (1, 1, (A,))

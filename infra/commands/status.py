@@ -94,6 +94,8 @@ def _lines(found: SiteStatus) -> Iterator[tuple[str, str]]:
             yield "", "`lithoscope reconcile` brings the index up to date"
     for problem in found.problems:
         yield "metadata", f"{problem}; until then no new scan is indexed"
+    for note in found.notes:
+        yield "metadata", note
     yield from _failures(found)
 
 
@@ -122,6 +124,7 @@ def _as_json(found: SiteStatus) -> dict[str, Any]:
             for record in found.failed
         ],
         "metadata_problems": list(found.problems),
+        "metadata_notes": list(found.notes),
         "sizes": {part: size._asdict() for part, size in found.sizes.items()},
         "index_bytes": found.index_bytes,
     }

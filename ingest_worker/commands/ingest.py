@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from encoder.commands.inspection import count_text
@@ -13,6 +13,7 @@ from encoder.readers.raw_layout import parse_layout
 from infra.bucket_metadata import BucketMetadata
 from infra.settings import load_settings
 from infra.site import open_site
+from infra.unused_rows import note_on_unused_rows
 from ingest_worker.commands.indexing import INTERRUPTED, count_outcomes, quarantined_of, to_do
 from ingest_worker.commands.report import (
     Report,
@@ -20,6 +21,7 @@ from ingest_worker.commands.report import (
     lines,
     warn,
 )
+from ingest_worker.following import names_what_is_gone, plan_following
 from ingest_worker.models import choose_model, open_context, open_target
 from ingest_worker.planning import Plan, Refusal, plan_scans, prefix_inside
 from ingest_worker.tally import Tally
@@ -79,6 +81,7 @@ def run_ingest(request: IngestRequest, *, find_weights: FindWeights) -> int:
                 site, request.encoder, init=request.init, find_weights=find_weights
             )
             target = open_target(site, version)
+            _follow(target, report)
             keys = _take_in(request, site, options=ReadOptions(raw=layout), report=report)
             tally = Tally()
             coverage = _index(target, keys, report=report, tally=tally)
@@ -93,6 +96,21 @@ def run_ingest(request: IngestRequest, *, find_weights: FindWeights) -> int:
             report.tell_refusals()
             raise
         return report.finish(target, coverage, tally=tally)
+
+
+def _follow(target: Target, report: Report) -> None:
+    """Have tables follow scans that were moved, before those are compared with the libraries.
+
+    Where the scans were is asked of the live collection: another one may be new.
+    """
+    objects, index = target.site.objects, target.site.index
+    if not names_what_is_gone(objects):
+        return
+    metadata = BucketMetadata.read(objects)
+    live = replace(target, collection=index.open(index.live() or target.collection.name))
+    if following := plan_following(objects, live.compare(metadata).moved, metadata=metadata):
+        following.store(objects)
+        report.notes.append(following.told())
 
 
 def _take_in(
@@ -176,6 +194,8 @@ def _index(target: Target, keys: set[str], *, report: Report, tally: Tally) -> C
         coverage = target.compare(metadata)
     report.quarantined = quarantined_of(site, coverage, keys=keys)
     report.notes += tally.notes()
+    if note := note_on_unused_rows(metadata, coverage):
+        report.notes.append(note)
     if others := set(to_do(coverage)) - keys:
         report.notes.append(
             f"{count_text(len(others), 'other scan')} of the bucket: not indexed as it is now; "

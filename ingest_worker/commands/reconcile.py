@@ -10,6 +10,7 @@ from infra.coverage_words import DIFFERENCES
 from infra.deep_coverage import compare_deep
 from infra.settings import load_settings
 from infra.site import open_site
+from infra.unused_rows import note_on_unused_rows
 from ingest_worker.commands.indexing import INTERRUPTED, count_outcomes, quarantined_of
 from ingest_worker.commands.report import (
     TOLD,
@@ -17,6 +18,7 @@ from ingest_worker.commands.report import (
     leave_refusals_to_the_report,
     warn,
 )
+from ingest_worker.following import plan_following
 from ingest_worker.models import choose_model, open_context, open_target
 from ingest_worker.tally import Tally
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from infra.coverage import Coverage
     from infra.deep_coverage import DeepCoverage
     from infra.site import Site
+    from ingest_worker.following import Following
     from ingest_worker.models import FindWeights, Target
 
 DEEP_DIFFERENCES = ("short_of_rows", "short_of_pictures", "uncommitted", "orphaned_pictures")
@@ -101,7 +104,11 @@ def run_reconcile(request: ReconcileRequest, *, find_weights: FindWeights) -> in
         target = open_target(site, version, adopt=not request.check)
         try:
             found = _compare(site, target, deep=request.deep)
+            following = plan_following(site.objects, found.coverage.moved, metadata=found.metadata)
+            if following:
+                report.notes.append(following.foretold() if request.check else following.told())
             if tally is not None and any(found.differences.values()):
+                found = _follow(site, following, found=found)
                 _set_right(target, found, tally=tally)
                 found = _compare(site, target, deep=request.deep)
         except KeyboardInterrupt:
@@ -125,6 +132,14 @@ def _compare(site: Site, target: Target, *, deep: bool) -> _Comparison:
     return _Comparison(metadata, coverage, deeper)
 
 
+def _follow(site: Site, following: Following, *, found: _Comparison) -> _Comparison:
+    """Have tables follow scans before the index forgets where those were."""
+    if not following:
+        return found
+    following.store(site.objects)
+    return found._replace(metadata=BucketMetadata.read(site.objects))
+
+
 def _set_right(target: Target, found: _Comparison, *, tally: Tally) -> None:
     from ingest_worker.reconcile import reconcile  # noqa: PLC0415  torch
 
@@ -136,6 +151,8 @@ def _set_right(target: Target, found: _Comparison, *, tally: Tally) -> None:
 
 def _finish(target: Target, found: _Comparison, *, report: Report, tally: Tally | None) -> int:
     report.notes += found.metadata.problems
+    if note := note_on_unused_rows(found.metadata, found.coverage):
+        report.notes.append(note)
     report.quarantined = quarantined_of(target.site, found.coverage)
     if tally is not None:
         report.notes += tally.notes()

@@ -96,6 +96,7 @@ def _watch(
             source=source,
             stop=threading.Event(),
             on_compared=lambda coverage: _tell_coverage(coverage, as_json=request.as_json),
+            on_followed=lambda line: warn(f"note: {line}"),
         )
         for outcome in watcher.outcomes(follow=request.model is None):
             tally.add(outcome)
