@@ -45,6 +45,9 @@ GROUP_SLICES = 128
 """Slices that are gathered before they are encoded: what a kill -9 loses, and what a search that
 runs meanwhile can't find yet."""
 
+_GROUP_BYTES = 96 << 20
+"""Slices with their pictures that are gathered, in bytes."""
+
 ENCODER_FAULT = "not encoded"
 """Fault of a scan whose vectors are not finite, or not of the encoder's size."""
 
