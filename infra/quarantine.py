@@ -19,7 +19,6 @@ from infra.store_errors import (
     ChecksumError,
     ObjectMissingError,
     ObjectTooLargeError,
-    StoreRefusedError,
 )
 from infra.store_keys import check_key
 
@@ -112,16 +111,7 @@ class Quarantine:
         Raises:
             StoreError: It can't be stored.
         """
-        plain, hashed = _plain_key(record.object_key), _hashed_key(record.object_key)
-        text = record.to_json()
-        if plain is not None:
-            try:
-                self._objects.put(plain, text)
-            except StoreRefusedError:  # in a folder another record's folder may bear its name
-                self._objects.put(hashed, text)
-            else:
-                return
-        self._objects.put(hashed, text)
+        self._objects.put(quarantine_key(record.object_key), record.to_json())
 
     def get(self, object_key: str) -> QuarantineRecord | None:
         """Record of a scan, or None; a damaged one comes with `DAMAGED_FAULT`."""
@@ -172,7 +162,13 @@ def _keys(object_key: str) -> tuple[str, ...]:
 
 
 def _plain_key(object_key: str) -> str | None:
-    """The key that people find it by; None where the store takes no such key."""
+    """The key that people find it by; None where the store takes no such key.
+
+    Nor is there one below a folder that may bear another record's name: a folder of files can't
+    hold both, and MinIO lists nothing below an object.
+    """
+    if any(part.endswith(_SUFFIX) for part in object_key.split("/")[:-1]):
+        return None
     try:
         return check_key(f"{QUARANTINE_PREFIX}{object_key}{_SUFFIX}")
     except BadKeyError:

@@ -121,7 +121,7 @@ def minio_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [binary, "server", "--quiet", "--address", f"127.0.0.1:{port}"]
     command += ["--console-address", "127.0.0.1:0", str(tmp_path_factory.mktemp("minio"))]
     account = {"MINIO_ROOT_USER": "test-account", "MINIO_ROOT_PASSWORD": "test-password"}
-    with running(command, port, ready="/minio/health/live", env=account) as endpoint:
+    with running(command, port, ready="/minio/health/cluster", env=account) as endpoint:
         yield endpoint
 
 

@@ -195,7 +195,7 @@ def test_killed_again_and_again_on_the_embedded_index(
             told += run_worker(tmp_path, kill_after=moments.uniform(0.0, 1.0)).count("Indexed")
         last = run_worker(tmp_path, kill_after=None)
         assert last[-1] == "done"
-        assert set(last) == {"Indexed", "done"}
+        assert set(last) <= {"Indexed", "done"}  # a kill may come when all is done
         # what was told as indexed is not encoded again
         assert last.count("Indexed") + told <= N_SCANS
         _check_embedded(tmp_path, decoders)
