@@ -209,6 +209,8 @@ def _check(tree: Filter, fields: FilterFields, *, depth: int) -> None:
             f"filter on {tree.field!r}: no {kind} column of that name; "
             f"use one of {', '.join(sorted(allowed))}"
         )
+    for text in tree.values if isinstance(tree, In | NotIn) else ():
+        quote(text)
     for number in _numbers(tree):
         if not math.isfinite(number) or number <= MEASURED_ABOVE:
             raise FilterError(

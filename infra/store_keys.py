@@ -41,11 +41,18 @@ def check_text(text: str) -> str:
     Raises:
         BadKeyError: Text that is not Unicode.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise BadKeyError(f"object key {text[:80]!r}: not valid Unicode; correct it") from error
+    if not is_text(text):
+        raise BadKeyError(f"object key {text[:80]!r}: not valid Unicode; correct it")
     return text
+
+
+def is_text(key: str) -> bool:
+    """Whether a key is Unicode; a file's name may be none, which no index ever holds."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_key(key: str) -> str:

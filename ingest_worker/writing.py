@@ -18,6 +18,7 @@ from infra.indexing.rekeying import Rekey
 from infra.indexing.schema import ColumnKind
 from infra.pictures import PictureKey, picture_prefixes, preview_key, thumbnail_key
 from infra.store_errors import ObjectChangedError, ObjectMissingError
+from infra.store_keys import is_text
 from ingest_worker.lookup import records_of
 from ingest_worker.outcomes import Indexed, Outcome, Quarantined, Rekeyed, Removed
 from ingest_worker.refusing import refusal
@@ -198,7 +199,7 @@ class Writer:
             return []
         refused = [change for change in gone if isinstance(change, Refusal)]
         self._each(self._site.quarantine.put, (r.record for r in refused if not r.is_recorded))
-        keys = [change.object_key for change in gone]
+        keys = [change.object_key for change in gone if is_text(change.object_key)]
         self._patiently(lambda: self._collection.remove(keys))
         self._each(self._remove_pictures, self._shown_elsewhere(keys).items())
         results: list[Result] = []

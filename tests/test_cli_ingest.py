@@ -371,6 +371,8 @@ def test_watch_follows_a_folder(rocks: Rocks) -> None:
 
     try:
         outcome("indexed", "scans/E4/S1/early.png")
+        picture(rocks.scans / os.fsdecode(b"E4/S1/a\xfe.png"), 32)
+        outcome("quarantined", os.fsdecode(b"scans/E4/S1/a\xfe.png"))
         picture(rocks.scans / "E4/S1/late.png", 31)
         outcome("indexed", "scans/E4/S1/late.png")
         (rocks.scans / "E4/S1/early.png").unlink()

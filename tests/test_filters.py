@@ -18,6 +18,7 @@ from infra.filters import (
     NotIn,
     Or,
     Range,
+    check_filter,
     matches,
     quote,
     render,
@@ -53,6 +54,8 @@ def test_any_text_comes_back_from_its_literal() -> None:
 def test_text_that_is_not_unicode_is_refused() -> None:
     with pytest.raises(FilterError, match="not valid Unicode"):
         render(In("sample", ("\ud800",)), FIELDS)
+    with pytest.raises(FilterError, match="not valid Unicode"):
+        check_filter(NotIn("sample", ("a", "\ud800")), FIELDS)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,25 @@ def test_keys_that_are_no_scans_are_refused_not_guessed_at(world: IngestSite, ke
     assert fault_of(world.ingest(key)[key]) == "bad key"
     assert world.compare().quarantined == (key,)
     assert world.compare_deep().is_complete
+
+
+def test_a_name_that_is_no_unicode_is_refused_and_harms_no_other(world: IngestSite) -> None:
+    former = world.put("scans/E1/S1/former.png", flat(1, 2, 3))
+    world.ingest(former)
+    world.put(KEY, flat())
+    world.objects.delete(former)
+    folder = world.site.settings.bucket_folder / "scans/E1/S1"
+    (folder / os.fsdecode(b"a\xfe.png")).write_bytes((folder / "a.png").read_bytes())
+    key = os.fsdecode(b"scans/E1/S1/a\xfe.png")
+    outcomes = {each.object_key: each for each in world.reconcile()}
+    assert fault_of(outcomes[key]) == "bad key"
+    assert outcomes[KEY] == Indexed(object_key=KEY, n_slices=1)
+    assert outcomes[former] == Removed(object_key=former)
+    assert world.compare().quarantined == (key,)
+    assert world.compare_deep().is_complete
+    (folder / os.fsdecode(b"a\xfe.png")).unlink()
+    assert list(world.reconcile()) == []
+    assert world.site.quarantine.get(key) is None
 
 
 def test_a_name_that_the_index_does_not_take_refuses_its_scan_alone(world: IngestSite) -> None:
