@@ -22,18 +22,38 @@ def chunks_of(source: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
+def same_chunks(source: BinaryIO) -> Iterator[bytes]:
+    """Read a file to its end, a chunk at a time, if nobody writes it meanwhile.
+
+    Raises:
+        StoreRefusedError: It changed while it was read.
+    """
+    before = os.fstat(source.fileno())
+    yield from chunks_of(source)
+    after = os.fstat(source.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise changed_source(source)
+
+
+def changed_source(source: object) -> StoreRefusedError:
+    """Say that what is to be stored is being written."""
+    name = getattr(source, "name", "content")
+    return StoreRefusedError(f"{name}: changed while it was stored; wait until it is written")
+
+
 def source_chunks(source: Path | bytes) -> Iterator[bytes]:
     """Read what is to be stored, a chunk at a time.
 
     Raises:
-        StoreRefusedError: The file can't be read.
+        StoreRefusedError: The file can't be read, or changed while it was: bytes of two contents
+            are none.
     """
     if isinstance(source, bytes):
         yield source
         return
     try:
         with source.open("rb") as file:
-            yield from chunks_of(file)
+            yield from same_chunks(file)
     except OSError as error:
         raise StoreRefusedError(
             f"{source}: can't be read ({error.strerror}); give a file that can be"

@@ -131,6 +131,7 @@ class ObjectStore(Protocol):
 
         Raises:
             ChecksumError: The content has another SHA-256; nothing was stored.
+            StoreRefusedError: The file can't be read, or changed while it was; nothing was stored.
             BadMetadataError: User metadata that `check_metadata` refuses.
         """
         ...

@@ -13,7 +13,13 @@ import certifi
 import urllib3
 from minio import Minio
 
-from infra.local_files import appearing, copy_bounded, source_chunks, too_large
+from infra.local_files import (
+    appearing,
+    changed_source,
+    copy_bounded,
+    source_chunks,
+    too_large,
+)
 from infra.object_store import CHUNK_BYTES, PAGE_SIZE, SMALL_BYTES, ObjectEntry, ObjectStat
 from infra.s3_errors import s3_calls
 from infra.store_errors import (
@@ -278,10 +284,7 @@ class _SameBytes:
         self._left -= len(chunk)
         short = not chunk and self._left > 0
         if short or (self._left == 0 and self._digest.hexdigest() != self._wanted):
-            raise StoreRefusedError(
-                f"{getattr(self._file, 'name', 'content')}: changed while it was stored; "
-                "wait until it is written"
-            )
+            raise changed_source(self._file)
         return chunk
 
 

@@ -11,7 +11,7 @@ import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from tempfile import NamedTemporaryFile
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from encoder.data_files import HEADER_SUFFIXES, HEADERLESS_SUFFIXES
 from encoder.readers.metaimage import joined as joined_metaimage
@@ -20,6 +20,7 @@ from encoder.readers.nrrd import joined as joined_nrrd
 from encoder.readers.nrrd import matches as is_nrrd
 from encoder.readers.raw import layout_of
 from encoder.scans import is_headerless
+from infra.local_files import same_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +33,6 @@ JOINED_SUFFIXES = {".mhd": ".mha", ".nhdr": ".nrrd"}
 """Suffixes of headers, and of what they become once their voxels follow them."""
 
 _HEAD_BYTES = 4096
-_CHUNK_BYTES = 1 << 20
 _WITH_HEADER = (*HEADER_SUFFIXES, *JOINED_SUFFIXES.values())
 
 
@@ -63,6 +63,7 @@ class Packed:
 
         Raises:
             OSError: A file can't be read.
+            StoreRefusedError: It changed while it was read.
         """
         digest = hashlib.sha256()
         for chunk in self._chunks():
@@ -78,6 +79,7 @@ class Packed:
 
         Raises:
             OSError: A file can't be read or written.
+            StoreRefusedError: One changed while it was read.
         """
         if self.joined is None:
             yield self.path
@@ -92,12 +94,12 @@ class Packed:
     def _chunks(self) -> Iterator[bytes]:
         if self.joined is None:
             with self.path.open("rb") as file:
-                yield from _chunks(file)
+                yield from same_chunks(file)
             return
         yield self.joined.header
         with self.joined.data.open("rb") as file:
             file.seek(self.joined.offset)
-            yield from _chunks(file)
+            yield from same_chunks(file)
 
 
 def pack(path: Path, options: ReadOptions) -> Packed:
@@ -142,8 +144,3 @@ def _joined(path: Path) -> Joined | None:
     if is_metaimage(head, path):
         return joined_metaimage(path)
     return joined_nrrd(path) if is_nrrd(head, path) else None
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK_BYTES):
-        yield chunk

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from infra.folder_etags import EtagCache
-from infra.store_errors import ObjectMissingError, StoreError
+from infra.store_errors import ObjectMissingError, StoreError, StoreRefusedError
 from ingest_worker.library_table import (
     Library,
     owners,
@@ -226,7 +226,7 @@ class _Copier:
             return None
         try:
             is_same, _ = self._compare(scan)
-        except OSError:  # it is refused when it is copied
+        except (OSError, StoreRefusedError):  # it is refused when it is copied
             return None
         return None if is_same else owner
 

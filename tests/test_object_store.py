@@ -196,6 +196,38 @@ def test_a_source_that_can_not_be_read_is_refused(store: ObjectStore, tmp_path: 
     assert keys(store) == []
 
 
+def test_a_source_that_is_being_written_is_refused_not_stored_torn(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    source, size = tmp_path / "source", 16 << 20
+    source.write_bytes(b"A" * size)
+    store.put("a", b"kept")
+    began, done = threading.Event(), threading.Event()
+
+    def overwrite() -> None:
+        with source.open("r+b", buffering=0) as file:
+            while not done.is_set():
+                for letter in (b"B", b"A"):
+                    file.seek(0)
+                    for _ in range(16):
+                        file.write(letter * (size >> 4))
+                        began.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(overwrite)
+        try:
+            assert began.wait(10)
+            for _ in range(3):
+                with pytest.raises(StoreRefusedError, match="source: changed while") as caught:
+                    store.put("a", source)
+                assert "wait until it is written" in str(caught.value)
+        finally:
+            done.set()
+        writer.result()
+    assert store.read("a") == b"kept"
+    assert store.put("a", source).sha256 == sha256(source.read_bytes())
+
+
 def test_writers_at_once_lose_nothing(store: ObjectStore) -> None:
     def write(number: int) -> None:
         store.put(f"own/{number:03}", f"{number}".encode(), user_metadata={"number": str(number)})
