@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from infra.attempts import FileAttempts
+from infra.folder_store import STATE_FOLDER
 from infra.index_server import open_store
+from infra.indexing.lock import MutationLock
 from infra.model_registry import ModelRegistry
 from infra.quarantine import Quarantine
 from infra.stores import open_object_store
@@ -66,6 +68,18 @@ class Site:
         address = told.address
         token = None if told.token is None else told.token.get_secret_value()
         return VectorIndex(MilvusStore(lambda: address, token=token))
+
+    @cached_property
+    def library_lock(self) -> MutationLock:
+        """To be held while what libraries say is read, changed and written.
+
+        It is the bucket's own where that is a folder. For a bucket of S3, which has no locks, it
+        keeps out those of this home only.
+        """
+        is_folder = self.settings.store.kind == "folder"
+        folder = self.settings.bucket_folder / STATE_FOLDER if is_folder else self.settings.home
+        folder.mkdir(parents=True, exist_ok=True)
+        return MutationLock(folder / "libraries.lock")
 
     def close(self) -> None:
         """Let go of everything that was opened."""

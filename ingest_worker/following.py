@@ -28,6 +28,7 @@ from ingest_worker.library_table import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from contextlib import AbstractContextManager
 
     from infra.bucket_metadata import BucketMetadata
     from infra.object_store import ObjectStore
@@ -116,6 +117,36 @@ def plan_following(
             files = {to_list.get(key, key): file for key, file in told.files.items()}
             following.maps[name] = told._replace(files=files)
             following.scans |= inside
+    return following
+
+
+def follow(
+    objects: ObjectStore,
+    moved: Mapping[str, str],
+    *,
+    metadata: BucketMetadata,
+    lock: AbstractContextManager[object],
+) -> Following:
+    """Have tables and lists follow moved scans.
+
+    Args:
+        objects: The bucket.
+        moved: New keys of scans by former ones.
+        metadata: The bucket's tables.
+        lock: The site's `infra.site.Site.library_lock`; taken only where something follows.
+
+    Returns:
+        What followed.
+
+    Raises:
+        StoreError: The store is away, or may not be read or written; the next run goes on.
+        LithoscopeError: A list is damaged.
+    """
+    if not (following := plan_following(objects, moved, metadata=metadata)):
+        return following
+    with lock:
+        following = plan_following(objects, moved, metadata=metadata)
+        following.store(objects)
     return following
 
 

@@ -25,7 +25,8 @@ from ingest_worker.library_table import (
 from ingest_worker.planning import Refusal, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from infra.object_store import ObjectStore
@@ -74,12 +75,15 @@ class Bucket:
     Attributes:
         objects: The store.
         cache: Folder for remembered hashes and unfinished files.
+        lock: Held while what libraries say is read, changed and written, never while scans are
+            copied: others ingest meanwhile.
         forget: Called with a key before its bytes get another meaning: nothing that was made of
             them holds any more.
     """
 
     objects: ObjectStore
     cache: Path
+    lock: AbstractContextManager[object]
     forget: Callable[[str], None]
 
 
@@ -112,29 +116,23 @@ def _upload_library(
     done: Upload,
     tick: Callable[[], None],
 ) -> None:
-    objects = bucket.objects
-    former = read_map(objects, library)
-    elsewhere = owners(objects, besides=library)
-    sources = elsewhere | {key: str(library.root / file) for key, file in former.items()}
     copier = _Copier(bucket)
     try:
-        scans = copier.without_conflicts(scans, sources, done=done)
-        known = {key: file for key, file in former.items() if copier.has(key)}
-        files = known | {scan.key: scan.inside for scan in scans}
-        write_map(objects, library, files=files)  # a crash leaves no object unaccounted for
-        write_table(objects, library, scans={scan.key: scan.metadata for scan in scans})
+        scans = copier.without_conflicts(scans, _sources(library, bucket.objects), done=done)
+        files = _announce(library, scans, bucket=bucket, has=copier.has)
         copied = copier.copy(scans, done=done, tick=tick)
     finally:
         copier.close()
     keys = {scan.key for scan in scans}
-    left = {key for key, file in known.items() if file in copied and key not in keys}
-    if gone := sorted(left - elsewhere.keys()):
-        now = next(scan.key for scan in scans if scan.inside == known[gone[0]])
+    left = {
+        key: file
+        for key, file in files.items()
+        if file in copied and key not in keys and copier.has(key)
+    }
+    if left and (gone := _let_go(library, left, bucket=bucket, kept=keys)):
+        now = next(scan.key for scan in scans if scan.inside == left[gone[0]])
         for key in gone:
-            objects.delete(key)
             del files[key]
-        write_table(objects, library, scans={}, gone={*map(row_key, gone)} - keys)
-        write_map(objects, library, files=files)
         done.moved += gone
         more = f", and {len(gone) - 1:,} more" if len(gone) > 1 else ""
         done.notes.append(
@@ -142,6 +140,63 @@ def _upload_library(
             "told there, not in the bucket"
         )
     _note_lost(library, files, done=done)
+
+
+def _sources(library: Library, objects: ObjectStore) -> dict[str, str]:
+    """Path that each object was copied from."""
+    own = {key: str(library.root / file) for key, file in read_map(objects, library).items()}
+    return owners(objects, besides=library) | own
+
+
+def _announce(
+    library: Library,
+    scans: Sequence[PlannedScan],
+    *,
+    bucket: Bucket,
+    has: Callable[[str], bool],
+) -> dict[str, str]:
+    """Store what a library says of scans before they are copied.
+
+    Returns:
+        The library's files by object key. Those that are not in the bucket are left out, unless
+        another run may just be copying them.
+    """
+    mine = {scan.inside for scan in scans}
+    with bucket.lock:
+        files = {
+            key: file
+            for key, file in read_map(bucket.objects, library).items()
+            if has(key) or (file not in mine and os.path.lexists(library.root / file))
+        }
+        files |= {scan.key: scan.inside for scan in scans}
+        write_map(bucket.objects, library, files=files)  # a crash leaves no object unaccounted for
+        write_table(bucket.objects, library, scans={scan.key: scan.metadata for scan in scans})
+    return files
+
+
+def _let_go(library: Library, keys: Iterable[str], *, bucket: Bucket, kept: set[str]) -> list[str]:
+    """Remove the objects of former keys, but for those that other libraries hold too.
+
+    Args:
+        library: The library.
+        keys: Keys that its scans no longer have.
+        bucket: Where they are.
+        kept: Keys that they have.
+
+    Returns:
+        Keys of what was removed.
+    """
+    objects = bucket.objects
+    with bucket.lock:
+        elsewhere = owners(objects, besides=library)
+        gone = sorted(key for key in keys if key not in elsewhere)
+        if gone:
+            for key in gone:
+                objects.delete(key)
+            write_table(objects, library, scans={}, gone={*map(row_key, gone)} - kept)
+            now = read_map(objects, library)
+            write_map(objects, library, files={k: now[k] for k in now.keys() - {*gone}})
+    return gone
 
 
 def _note_lost(library: Library, files: Mapping[str, str], *, done: Upload) -> None:

@@ -16,7 +16,7 @@ from infra.folder_watch import WATCHED_PREFIXES, FolderChanges, FolderWatch
 from infra.indexing.errors import IndexUnavailableError
 from infra.quarantine import QUARANTINE_PREFIX
 from infra.store_errors import StoreAwayError
-from ingest_worker.following import plan_following
+from ingest_worker.following import follow
 from ingest_worker.pipeline import ingest_objects
 
 if TYPE_CHECKING:
@@ -181,9 +181,10 @@ class Watcher:
 
     def _follow(self, found: Coverage) -> None:
         """Have tables follow scans that were moved, before the index forgets where those were."""
-        objects = self.target.site.objects
-        if following := plan_following(objects, found.moved, metadata=self.context.metadata):
-            following.store(objects)
+        site, metadata = self.target.site, self.context.metadata
+        if following := follow(
+            site.objects, found.moved, metadata=metadata, lock=site.library_lock
+        ):
             self.on_followed(following.told())
             self._read_tables()
 

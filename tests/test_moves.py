@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,8 @@ def ingested(store: ObjectStore, library: Path, table: str = TABLE) -> Upload:
 def copied(store: ObjectStore, library: Path) -> Upload:
     plan = plan_scans([library], ReadOptions())
     assert plan.refused == []
-    bucket = Bucket(objects=store, cache=library.parent / "cache", forget=lambda _: None)
+    cache = library.parent / "cache"
+    bucket = Bucket(objects=store, cache=cache, lock=nullcontext(), forget=lambda _: None)
     return upload(plan.scans, bucket, tick=lambda: None)
 
 

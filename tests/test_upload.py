@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +17,9 @@ from PIL import Image
 from encoder.planes import ReadOptions
 from infra.bucket_metadata import BucketMetadata
 from infra.folder_store import FolderStore
+from infra.indexing.lock import MutationLock
 from infra.store_errors import StoreAwayError
+from ingest_worker.following import follow
 from ingest_worker.library_table import Library, read_map
 from ingest_worker.planning import plan_scans
 from ingest_worker.upload import Bucket, upload
@@ -50,9 +55,14 @@ class Site:
         self.forgotten: list[str] = []
         self.cache = folder / "cache"
 
+    def opened(self, store: FolderStore) -> Bucket:
+        """The bucket as another process would open it: with a lock of its own."""
+        lock = MutationLock(self.bucket.parent / "libraries.lock")
+        return Bucket(objects=store, cache=self.cache, lock=lock, forget=self.forgotten.append)
+
     def run(self, *paths: Path, options: ReadOptions | None = None) -> tuple[Plan, Upload]:
         plan = plan_scans(paths or (self.library,), options or ReadOptions())
-        bucket = Bucket(objects=self.store, cache=self.cache, forget=self.forgotten.append)
+        bucket = self.opened(self.store)
         ticks: list[None] = []
         done = upload(plan.scans, bucket, tick=lambda: ticks.append(None))
         assert len(ticks) == len(done.keys) + len(
@@ -207,7 +217,7 @@ def test_a_run_that_broke_off_before_its_scans_still_finds_what_moved(site: Site
             )
 
     plan = plan_scans([site.library], ReadOptions())
-    broken = Bucket(objects=Broken(site.bucket), cache=site.cache, forget=site.forgotten.append)
+    broken = site.opened(Broken(site.bucket))
     with pytest.raises(StoreAwayError):
         upload(plan.scans, broken, tick=lambda: None)
     broken.objects.close()
@@ -309,6 +319,85 @@ def test_links_to_one_library_are_one_library(site: Site) -> None:
     assert done.unchanged == 3
     assert len(site.listed("metadata/")) == 1
     assert Library(link).name == Library(site.library).name
+
+
+class Meddled(FolderStore):
+    """A folder that calls once, in the midst of a change of what libraries say.
+
+    Attributes:
+        meddle: Called before the first object below `prefix` is stored.
+        prefix: What the object's key begins with.
+    """
+
+    prefix: str
+    meddle: Callable[[], None]
+
+    def put(
+        self,
+        key: str,
+        source: Path | bytes,
+        *,
+        sha256: str | None = None,
+        user_metadata: Mapping[str, str] | None = None,
+        is_durable: bool = True,
+    ) -> ObjectStat:
+        if key.startswith(self.prefix):
+            meddle, self.meddle = self.meddle, lambda: None
+            meddle()
+        return super().put(
+            key, source, sha256=sha256, user_metadata=user_metadata, is_durable=is_durable
+        )
+
+
+@pytest.mark.parametrize("prefix", ["metadata/", "libraries/", "scans/"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_two_runs_at_once_keep_what_each_says(site: Site, prefix: str, *, is_first: bool) -> None:
+    if not is_first:  # the first run moves a scan, which changes both once more at its end
+        site.run(site.library / "E1/S1/a.png")
+        (site.library / "metadata.csv").write_text(TABLE.replace("a.png,E1,S1", "a.png,E9,S1"))
+    store = Meddled(site.bucket)
+    with ThreadPoolExecutor(1) as other:
+
+        def meddle() -> None:
+            with suppress(TimeoutError):  # where it has to wait for us
+                other.submit(site.run, site.library / "E1/S2/a.png").result(1)
+
+        store.prefix, store.meddle = prefix, meddle
+        plan = plan_scans([site.library / "E1/S1/a.png"], ReadOptions())
+        upload(plan.scans, site.opened(store), tick=lambda: None)
+    store.close()
+    mine = "scans/E1/S1/a.png" if is_first else "scans/E9/S1/E1/S1/a.png"
+    keys = [mine, "scans/E1/S2/a.png"]
+    assert sorted(site.listed()) == sorted(keys)
+    assert sorted(read_map(site.store, Library(site.library))) == sorted(keys)
+    assert site.metadata(keys[0])["porosity"] == 0.21
+    assert site.metadata(keys[1])["core"] == "yes"
+
+
+@pytest.mark.parametrize("prefix", ["metadata/", "libraries/"])
+def test_what_follows_a_moved_scan_is_not_undone_by_a_run_beside_it(
+    site: Site, prefix: str
+) -> None:
+    site.run(site.library / "E1/S1/a.png")
+    former, now = "scans/E1/S1/a.png", "scans/E7/S1/a.png"
+    site.store.put(now, site.store.read(former))
+    site.store.delete(former)
+    tables = BucketMetadata.read(site.store)
+    lock = MutationLock(site.bucket.parent / "libraries.lock")
+    store = Meddled(site.bucket)
+    with ThreadPoolExecutor(1) as other:
+        following = partial(follow, site.store, {former: now}, metadata=tables, lock=lock)
+
+        def meddle() -> None:
+            with suppress(TimeoutError):  # where it has to wait for us
+                other.submit(following).result(1)
+
+        store.prefix, store.meddle = prefix, meddle
+        plan = plan_scans([site.library / "E1/S2/a.png"], ReadOptions())
+        upload(plan.scans, site.opened(store), tick=lambda: None)
+    store.close()
+    assert sorted(read_map(site.store, Library(site.library))) == ["scans/E1/S2/a.png", now]
+    assert site.metadata(now)["porosity"] == 0.21
 
 
 def test_the_map_names_every_file(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,7 @@ pytest_plugins = ["object_stores"]
 def copied(library: Path, store: ObjectStore, cache: Path) -> Upload:
     plan = plan_scans([library], ReadOptions())
     assert plan.refused == []
-    bucket = Bucket(objects=store, cache=cache, forget=lambda _: None)
+    bucket = Bucket(objects=store, cache=cache, lock=nullcontext(), forget=lambda _: None)
     return upload(plan.scans, bucket, tick=lambda: None)
 
 

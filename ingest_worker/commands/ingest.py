@@ -21,7 +21,7 @@ from ingest_worker.commands.report import (
     lines,
     warn,
 )
-from ingest_worker.following import names_what_is_gone, plan_following
+from ingest_worker.following import follow, names_what_is_gone
 from ingest_worker.models import choose_model, open_context, open_target
 from ingest_worker.planning import Plan, Refusal, plan_scans, prefix_inside
 from ingest_worker.tally import Tally
@@ -103,13 +103,13 @@ def _follow(target: Target, report: Report) -> None:
 
     Where the scans were is asked of the live collection: another one may be new.
     """
-    objects, index = target.site.objects, target.site.index
+    site, objects, index = target.site, target.site.objects, target.site.index
     if not names_what_is_gone(objects):
         return
     metadata = BucketMetadata.read(objects)
     live = replace(target, collection=index.open(index.live() or target.collection.name))
-    if following := plan_following(objects, live.compare(metadata).moved, metadata=metadata):
-        following.store(objects)
+    moved = live.compare(metadata).moved
+    if following := follow(objects, moved, metadata=metadata, lock=site.library_lock):
         report.notes.append(following.told())
 
 
@@ -143,6 +143,7 @@ def _upload(plan: Plan, site: Site) -> Upload:
     bucket = Bucket(
         objects=site.objects,
         cache=site.settings.home / "cache",
+        lock=site.library_lock,
         forget=lambda key: _forget(site, key),
     )
     with progress_bar() as progress:

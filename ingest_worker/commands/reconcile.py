@@ -18,7 +18,7 @@ from ingest_worker.commands.report import (
     leave_refusals_to_the_report,
     warn,
 )
-from ingest_worker.following import plan_following
+from ingest_worker.following import follow, plan_following
 from ingest_worker.models import choose_model, open_context, open_target
 from ingest_worker.tally import Tally
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from infra.coverage import Coverage
     from infra.deep_coverage import DeepCoverage
     from infra.site import Site
-    from ingest_worker.following import Following
     from ingest_worker.models import FindWeights, Target
 
 DEEP_DIFFERENCES = ("short_of_rows", "short_of_pictures", "uncommitted", "orphaned_pictures")
@@ -108,7 +107,7 @@ def run_reconcile(request: ReconcileRequest, *, find_weights: FindWeights) -> in
             if following:
                 report.notes.append(following.foretold() if request.check else following.told())
             if tally is not None and any(found.differences.values()):
-                found = _follow(site, following, found=found)
+                found = _follow(site, found)
                 _set_right(target, found, tally=tally)
                 found = _compare(site, target, deep=request.deep)
         except KeyboardInterrupt:
@@ -132,11 +131,11 @@ def _compare(site: Site, target: Target, *, deep: bool) -> _Comparison:
     return _Comparison(metadata, coverage, deeper)
 
 
-def _follow(site: Site, following: Following, *, found: _Comparison) -> _Comparison:
+def _follow(site: Site, found: _Comparison) -> _Comparison:
     """Have tables follow scans before the index forgets where those were."""
-    if not following:
+    moved, lock = found.coverage.moved, site.library_lock
+    if not follow(site.objects, moved, metadata=found.metadata, lock=lock):
         return found
-    following.store(site.objects)
     return found._replace(metadata=BucketMetadata.read(site.objects))
 
 
