@@ -106,14 +106,22 @@ class RunningServer:
 
 
 def find_server(folder: Path) -> RunningServer | None:
-    """The server of this folder, or None if none runs; a stale runtime file is no server."""
+    """The server of this folder, or None if none runs; a stale runtime file is no server.
+
+    Raises:
+        IndexUnavailableError: The runtime file, or the lock beside it, may not be read.
+    """
     files = ServerFiles(folder)
     try:
-        found = json.loads(files.runtime.read_text(encoding="utf-8"))
-        server = RunningServer(found["pid"], found["port"])
-    except (FileNotFoundError, ValueError, KeyError):  # none, or what a loss of power left of it
+        server = _server_in(files.runtime.read_text(encoding="utf-8"))
+        return server if server is not None and _is_held(files.alive) else None
+    except (FileNotFoundError, UnicodeDecodeError):  # none, or what a loss of power left of it
         return None
-    return server if _is_held(files.alive) else None
+    except OSError as error:
+        raise IndexUnavailableError(
+            f"index server: {error.filename or files.runtime} can't be read ({error.strerror}); "
+            f"correct who may read and write {folder}, or remove that file if no server runs"
+        ) from error
 
 
 def ensure_server(folder: Path, *, idle_seconds: float = IDLE_SECONDS) -> RunningServer:
@@ -220,6 +228,20 @@ def _wait_until_idle(ended: threading.Event, port: int, *, idle_seconds: float) 
             last_used = time.monotonic()
         elif time.monotonic() - last_used >= idle_seconds:
             return
+
+
+def _server_in(text: str) -> RunningServer | None:
+    """What a runtime file names; None where it is damaged: no process but ours must be ended."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    pid, port = found.get("pid"), found.get("port")
+    if not (type(pid) is int and pid > 1 and type(port) is int and 0 < port < 1 << 16):
+        return None
+    return RunningServer(pid, port)
 
 
 def _start(folder: Path, idle_seconds: float) -> RunningServer:

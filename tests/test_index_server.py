@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil  # type: ignore[import-untyped]  # it has no types here
 import pytest
+from filelock import FileLock
 
 from encoder.metric import Metric
 from infra.index_server import ensure_server, find_server, open_store, stop_server
@@ -179,6 +180,30 @@ def test_stale_runtime_file_is_no_server(folder: Path) -> None:
     server = ensure_server(folder, idle_seconds=60)
     assert server.pid != os.getpid()
     assert find_server(folder) == server
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", "null", "7", "{", "", "[" * 100_000, '{"pid": 2}', '{"port": 2}'),
+        *('{"pid": "2", "port": 2}', '{"pid": true, "port": 2}', '{"pid": 2, "port": null}'),
+        *('{"pid": 2, "port": 65536}', '{"pid": 0, "port": 2}', '{"pid": -1, "port": 2}', "\udcff"),
+    ],
+)
+def test_a_damaged_runtime_file_is_no_server(folder: Path, text: str) -> None:
+    folder.mkdir()
+    (folder / "server.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+    with FileLock(folder / "server.lock"):
+        assert find_server(folder) is None
+        assert not stop_server(folder)
+
+
+def test_a_runtime_file_that_can_not_be_read_is_told(folder: Path) -> None:
+    (folder / "server.json").mkdir(parents=True)  # nobody can read it, the superuser neither
+    for call in (find_server, stop_server):
+        with pytest.raises(IndexUnavailableError, match=r"server\.json can't be read"):
+            call(folder)
+    (folder / "server.json").rmdir()
 
 
 def test_idle_server_ends_and_comes_back(folder: Path) -> None:
