@@ -7,6 +7,7 @@ another generation than their scan's record are not seen. So writing goes
     new generation's rows → flush → scan record → flush → delete rows of other generations
 
 and a crash between any two steps shows the scan as it was, or as it will be, never a mixture.
+`infra.indexing.writing` tells how two processes may write the same scan.
 The alias `ALIAS` names the live collection; it is the only truth about what is live.
 """
 
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoder.metric import Metric
-from infra.filters import In
 from infra.indexing.errors import VectorIndexError
 from infra.indexing.records import (
     RECORD_COLUMNS,
@@ -27,32 +27,27 @@ from infra.indexing.records import (
     ScanRecord,
     SliceRow,
     record_from_row,
-    record_id,
-    record_to_row,
     slice_columns,
     slice_from_row,
-    slice_to_row,
 )
-from infra.indexing.rekeying import rekeyed_rows
-from infra.indexing.schema import KEY, VECTOR, ColumnKind, TableSchema
+from infra.indexing.schema import KEY, ColumnKind, TableSchema
 from infra.indexing.searching import Hit, check_queries, search_live
+from infra.indexing.tables import SCANS_SUFFIX, ScanTables
+from infra.indexing.writing import ScanWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from infra.filters import Filter
     from infra.indexing.rekeying import Rekey
     from infra.indexing.searching import Pair
-    from infra.indexing.store import Row, RowStore
+    from infra.indexing.store import RowStore
 
 ALIAS = "lithoscope"
 PREFIX = "litho_"
-SCANS_SUFFIX = "_scans"
 _RECORD_SCHEMA = TableSchema(columns=RECORD_COLUMNS, dimension=2, metric=Metric.L2)
-_WRITE_BATCH = 500
-_KEYS_AT_ONCE = 1000
 
 
 def collection_name(encoder: str, sha256: str) -> str:
@@ -155,9 +150,8 @@ class Collection:
         self.name = name
         self.schema = schema
         self._store = store
-        self._scans = name + SCANS_SUFFIX
-        self._numbers = schema.names(ColumnKind.NUMBER)
-        self._columns = tuple(column.name for column in schema.columns)
+        self._tables = ScanTables(store, name, schema=schema)
+        self._writer = ScanWriter(self._tables)
 
     def commit(self, scans: Iterable[IndexedScan]) -> None:
         """Make scans what they are now, each whole or not at all; of one key, the last is kept.
@@ -167,19 +161,7 @@ class Collection:
         Raises:
             VectorIndexError: A scan that must not enter; nothing was written then.
         """
-        latest = {scan.record.object_key: scan for scan in scans}
-        if not latest:
-            return
-        rows: list[Row] = []
-        for scan in latest.values():
-            scan.check(self.schema.dimension)
-            vectors = np.asarray(scan.vectors, np.float32)
-            rows += [
-                slice_to_row(row, vector, numbers=self._numbers)
-                for row, vector in zip(scan.slices, vectors, strict=True)
-            ]
-        self._write(rows, [record_to_row(scan.record) for scan in latest.values()])
-        self._delete_rows({key: scan.record.generation for key, scan in latest.items()})
+        self._writer.commit(scans)
 
     def rekey(self, rekeys: Iterable[Rekey]) -> None:
         """Change the metadata of scans' rows; their vectors stay. Of one key, the last is kept.
@@ -189,31 +171,18 @@ class Collection:
 
         Raises:
             VectorIndexError: As `infra.indexing.rekeying.rekeyed_rows`; nothing was written then.
+                Or another process just committed a scan anew: that commit stands, and the records
+                of the others are as they were.
         """
-        latest = {rekey.record.object_key: rekey for rekey in rekeys}
-        if not latest:
-            return
-        stored = self._records_of(list(latest))
-        slices = self._slices_of(stored)
-        rows: list[Row] = []
-        for key, rekey in latest.items():
-            found = slices.get(key, [])
-            rows += rekeyed_rows(rekey, found, stored=stored.get(key), numbers=self._numbers)
-        records = [record_to_row(rekey.record) for rekey in latest.values()]
-        self._write(rows, records)
+        self._writer.rekey(rekeys)
 
     def remove(self, object_keys: Iterable[str]) -> None:
         """Remove scans; those that are not there are passed over."""
-        keys = list(dict.fromkeys(object_keys))
-        if not keys:
-            return
-        self._store.delete(self._scans, [record_id(key) for key in keys])
-        self._store.flush(self._scans)
-        self._delete_rows(dict.fromkeys(keys))
+        self._writer.remove(object_keys)
 
     def record(self, object_key: str) -> ScanRecord | None:
         """What is indexed of a scan, or None."""
-        return self._records_of([object_key]).get(object_key)
+        return self._tables.records_of([object_key]).get(object_key)
 
     def records(self, where: Filter | None = None) -> Iterator[ScanRecord]:
         """What is indexed, scan by scan, in no order.
@@ -222,18 +191,18 @@ class Collection:
             where: Filter on the texts of scan records, or None.
         """
         columns = tuple(column.name for column in RECORD_COLUMNS)
-        return map(record_from_row, self._store.select(self._scans, where, columns=columns))
+        return map(record_from_row, self._store.select(self._tables.scans, where, columns=columns))
 
     def slices(self, object_key: str) -> list[tuple[SliceRow, NDArray[np.float32]]]:
         """The slices of a scan in order, with their vectors; none if it is not indexed."""
-        return self._slices_of(self._records_of([object_key])).get(object_key, [])
+        return self._tables.slices_of(self._tables.records_of([object_key])).get(object_key, [])
 
     def rows(self, where: Filter | None = None) -> Iterator[SliceRow]:
         """Every committed slice that passes a filter, in no order."""
         live = {record.object_key: record.generation for record in self.records()}
-        for row in self._store.select(self.name, where, columns=self._columns):
+        for row in self._store.select(self.name, where, columns=self._tables.columns):
             if live.get(row["object_key"]) == row["generation"]:
-                yield slice_from_row(row, self._numbers)
+                yield slice_from_row(row, self._tables.numbers)
 
     def count(self, where: Filter | None = None) -> int:
         """Number of committed slices that pass a filter: exact, at the cost of reading names."""
@@ -248,11 +217,11 @@ class Collection:
 
     def count_scans(self) -> int:
         """Number of scans that are indexed."""
-        return self._store.count(self._scans, None)
+        return self._store.count(self._tables.scans, None)
 
     def committed_slices(self) -> int:
         """Number of committed slices, by their scans' records."""
-        found = self._store.select(self._scans, None, columns=("n_slices",))
+        found = self._store.select(self._tables.scans, None, columns=("n_slices",))
         return sum(row["n_slices"] for row in found)
 
     def stored_generations(self) -> dict[tuple[str, str], int]:
@@ -266,13 +235,10 @@ class Collection:
     def sweep(self, object_keys: Iterable[str]) -> None:
         """Delete rows of these scans that no record vouches for: what a crash left.
 
-        Nothing else may be committing these scans meanwhile.
+        On a server, which holds off no other writer, a scan that is committed just now may be
+        shown without rows for a moment.
         """
-        keys = list(dict.fromkeys(object_keys))
-        records = self._records_of(keys)
-        self._delete_rows(
-            {key: records[key].generation if key in records else None for key in keys}
-        )
+        self._writer.sweep(object_keys)
 
     def search(
         self, vector: NDArray[np.float32], *, limit: int, where: Filter | None = None
@@ -311,12 +277,12 @@ class Collection:
         check_queries(vectors, limit, dimension=self.schema.dimension)
 
         search = partial(
-            self._store.search, self.name, vectors.astype(np.float32), columns=self._columns
+            self._store.search, self.name, vectors.astype(np.float32), columns=self._tables.columns
         )
         found = search_live(search, self._live_pairs, limit=limit, where=where)
         return [
             [
-                Hit(distance=distance, row=slice_from_row(row, self._numbers))
+                Hit(distance=distance, row=slice_from_row(row, self._tables.numbers))
                 for distance, row in hits
             ]
             for hits in found
@@ -340,53 +306,8 @@ class Collection:
         return [[(distance, row[KEY]) for distance, row in hits] for hits in found]
 
     def _live_pairs(self, pairs: set[Pair]) -> set[Pair]:
-        records = self._records_of(sorted({key for key, _ in pairs}))
+        records = self._tables.records_of(sorted({key for key, _ in pairs}))
         return pairs & {(key, record.generation) for key, record in records.items()}
-
-    def _write(self, rows: Sequence[Row], records: Sequence[Row]) -> None:
-        """Write rows, and only when they would survive a loss of power the records."""
-        for start in range(0, len(rows), _WRITE_BATCH):
-            self._store.upsert(self.name, rows[start : start + _WRITE_BATCH])
-        self._store.flush(self.name)
-        self._store.upsert(self._scans, records)
-        self._store.flush(self._scans)
-
-    def _slices_of(
-        self, records: Mapping[str, ScanRecord]
-    ) -> dict[str, list[tuple[SliceRow, NDArray[np.float32]]]]:
-        """Committed slices by object key, in order, with their vectors."""
-        found: dict[str, list[tuple[SliceRow, NDArray[np.float32]]]] = {}
-        columns = (*self._columns, VECTOR)
-        keys = list(records)
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            where = In("object_key", tuple(keys[start : start + _KEYS_AT_ONCE]))
-            for row in self._store.select(self.name, where, columns=columns):
-                if row["generation"] == records[row["object_key"]].generation:
-                    pair = (slice_from_row(row, self._numbers), row[VECTOR])
-                    found.setdefault(row["object_key"], []).append(pair)
-        for pairs in found.values():
-            pairs.sort(key=lambda pair: pair[0].slice_index)
-        return found
-
-    def _records_of(self, keys: Sequence[str]) -> dict[str, ScanRecord]:
-        columns = tuple(column.name for column in RECORD_COLUMNS)
-        records = {}
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            ids = tuple(map(record_id, keys[start : start + _KEYS_AT_ONCE]))
-            for row in self._store.select(self._scans, In(KEY, ids), columns=columns):
-                records[row["object_key"]] = record_from_row(row)
-        return records
-
-    def _delete_rows(self, kept: dict[str, str | None]) -> None:
-        """Delete the rows of these keys, but for the generation that is kept, if one is."""
-        keys = list(kept)
-        columns = ("object_key", "generation")
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            where = In("object_key", tuple(keys[start : start + _KEYS_AT_ONCE]))
-            found = self._store.select(self.name, where, columns=columns)
-            stale = [row[KEY] for row in found if kept[row["object_key"]] != row["generation"]]
-            if stale:
-                self._store.delete(self.name, stale)
 
 
 def _told(schema: TableSchema) -> str:

@@ -17,7 +17,12 @@ from infra.indexing.records import record_to_row, slice_to_row
 from infra.indexing.rekeying import Rekey
 from infra.indexing.schema import ColumnKind
 from infra.pictures import PictureKey, picture_prefixes, preview_key, thumbnail_key
-from infra.store_errors import ObjectChangedError, ObjectMissingError
+from infra.store_errors import (
+    BadKeyError,
+    ObjectChangedError,
+    ObjectMissingError,
+    StoreRefusedError,
+)
 from infra.store_keys import is_text
 from ingest_worker.lookup import records_of
 from ingest_worker.outcomes import Indexed, Outcome, Quarantined, Rekeyed, Removed
@@ -28,7 +33,7 @@ from ingest_worker.steps import Change, Filled, Refusal, Rekeying, Removal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from infra.indexing.records import IndexedScan
+    from infra.indexing.records import IndexedScan, ScanRecord
     from infra.object_store import ObjectStat
     from ingest_worker.context import IngestContext
 
@@ -153,8 +158,7 @@ class Writer:
         if prepared.is_quarantined:
             self._site.quarantine.drop(record.object_key)
         if prepared.former is not None and prepared.former.generation != record.generation:
-            kept = self._shown_elsewhere([record.object_key])[record.object_key]
-            self._remove_pictures((record.object_key, kept | {record.generation}))
+            self._remove_former_pictures(prepared.former)
         done = Indexed(object_key=record.object_key, n_slices=record.n_slices)
         return self._looked_again(prepared.stat, done)
 
@@ -202,20 +206,29 @@ class Writer:
         keys = [change.object_key for change in gone if is_text(change.object_key)]
         self._patiently(lambda: self._collection.remove(keys))
         self._each(self._remove_pictures, self._shown_elsewhere(keys).items())
-        results: list[Result] = []
-        for change in gone:
-            if isinstance(change, Refusal):
-                results.append(
-                    Quarantined(
-                        object_key=change.object_key,
-                        fault=change.record.fault,
-                        reason=change.record.reason,
-                    )
-                )
-            else:
-                self._patiently(partial(self._site.quarantine.drop, change.object_key))
-                results.append(Removed(object_key=change.object_key))
-        return results
+        return self._each(self._after_removal, gone)
+
+    def _after_removal(self, change: Refusal | Removal) -> Result:
+        """Look whether another process may have indexed meanwhile what was removed here.
+
+        Then it is indexed again even if it has a record: its pictures may be gone.
+        """
+        key = change.object_key
+        again = Again(object_key=key, is_forced=True)
+        if isinstance(change, Removal):
+            self._site.quarantine.drop(key)
+        try:
+            etag = self._site.objects.stat(key).etag
+        except ObjectChangedError:
+            return again
+        except (ObjectMissingError, BadKeyError, StoreRefusedError):
+            etag = ""  # as of what was refused without a look
+        if isinstance(change, Removal):
+            return again if etag else Removed(object_key=key)
+        record = change.record
+        if etag and record.etag not in ("", etag):
+            return again
+        return Quarantined(object_key=key, fault=record.fault, reason=record.reason)
 
     def _looked_again(self, stat: ObjectStat, done: Result) -> Result:
         """Look whether the object is still what was written."""
@@ -250,6 +263,21 @@ class Writer:
                     picture = PictureKey.parse(entry.key)
                     if picture is None or picture.generation not in kept:
                         self._site.objects.delete(entry.key)
+
+    def _remove_former_pictures(self, former: ScanRecord) -> None:
+        """Remove the pictures of one generation, unless some collection shows it.
+
+        Those of any other may be of a scan that another process is about to commit.
+        """
+        key = former.object_key
+        shown = self._shown_elsewhere([key])[key]
+        now = self._collection.record(key)
+        if former.generation in shown | ({now.generation} if now else set()):
+            return
+        for prefix in picture_prefixes(key):
+            for page in self._site.objects.pages(f"{prefix}{former.generation}/"):
+                for entry in page:
+                    self._site.objects.delete(entry.key)
 
     def _each(self, call: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
         """Call for each item, a few at a time; services that are away are waited for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,13 @@ class MemoryStore:
     def __init__(self) -> None:
         self._tables: dict[str, _Table] = {}
         self._aliases: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[bool]:
+        """Hold off every other thread."""
+        with self._lock:
+            yield True
 
     def create(self, table: str, schema: TableSchema) -> None:
         """Make a table, unless it is there."""

@@ -76,7 +76,7 @@ class MilvusStore:
         find_address: Gives the server's address; asked again when the server stopped answering,
             since an embedded one may have come back elsewhere.
         lock: Held around every mutation: Milvus Lite silently loses rows of concurrent writers.
-            Servers need none.
+            Its holder may take it again. Servers need none.
     """
 
     def __init__(
@@ -98,10 +98,17 @@ class MilvusStore:
         """
         self.find_address = find_address
         self.lock = lock if lock is not None else contextlib.nullcontext()
+        self._is_locked = lock is not None
         self._token = token or ""
         self._connecting = threading.Lock()
         self._schemas: dict[str, TableSchema] = {}
         self._client = self._connect()
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[bool]:
+        """Hold the lock, if there is one; gives whether there is."""
+        with self.lock:
+            yield self._is_locked
 
     def create(self, table: str, schema: TableSchema) -> None:
         """Make a table, unless it is there; one left without its index is completed."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -32,6 +33,12 @@ class RowStore(Protocol):
     Every method may raise `VectorIndexError`, or `IndexUnavailableError` where it can be tried
     again.
     """
+
+    def exclusive(self) -> AbstractContextManager[bool]:
+        """Hold off every other writer, of any process, until it is left; its holder may nest it.
+
+        Gives whether it does: False for a server, which can't.
+        """
 
     def create(self, table: str, schema: TableSchema) -> None:
         """Make a table, unless it is there."""
