@@ -34,8 +34,11 @@ Found = Candidate["Hit"]
 _FIRST = 256
 """Rows that are asked for first where only their ranks are wanted."""
 
-_AT_ONCE = 4 * MAX_LIMIT
-"""Rows that are asked for at once, over all slices of a query."""
+_ROWS_AT_ONCE = 2048
+"""Rows that are read at once with all that is known of them, over all slices of a query."""
+
+_RANKED_AT_ONCE = MAX_LIMIT
+"""Rows that are ranked at once, over all slices of a query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ class Retrieval:
         is_plain = picker.group_by is None and picker.per_sample is None
         limit = picker.count if is_plain else max(4 * picker.count, 64)
         # Enough for what was picked before, so that every search finds something new.
-        most = max(_AT_ONCE // len(self.vectors), picker.count + 1)
+        most = max(_ROWS_AT_ONCE // len(self.vectors), picker.count + 1)
         while not picker.is_done:
             limit = min(limit, most, MAX_LIMIT)
             full = without_groups(picker.full, picker.group_by or GroupBy.SAMPLE)
@@ -88,7 +91,7 @@ class Retrieval:
         """
         identities = [each.identity for each in picked]
         limit = _FIRST if len(self.vectors) == 1 else _FIRST // 4
-        most = min(MAX_LIMIT, max(_AT_ONCE // len(self.vectors), limit))
+        most = min(MAX_LIMIT, max(_RANKED_AT_ONCE // len(self.vectors), limit))
         while True:
             order, is_whole = self._order(limit, is_clean=is_clean)
             ranks = absolute_ranks(identities, order)
