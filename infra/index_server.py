@@ -184,6 +184,7 @@ def open_store(folder: Path, *, idle_seconds: float = IDLE_SECONDS) -> MilvusSto
     return MilvusStore(
         lambda: ensure_server(folder, idle_seconds=idle_seconds).address,
         MutationLock(ServerFiles(folder).mutations),
+        folder=folder,
     )
 
 

@@ -7,8 +7,10 @@ key, no NULL, no JSON in filters, no server-side templates or grouping, strong c
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
+import os
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,6 +42,7 @@ from infra.indexing.schema import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -85,6 +88,7 @@ class MilvusStore:
         lock: AbstractContextManager[object] | None = None,
         *,
         token: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         """Connect.
 
@@ -92,6 +96,7 @@ class MilvusStore:
             find_address: See the class.
             lock: See the class.
             token: ``user:password``, where the server wants one.
+            folder: Where an embedded server writes: told where its disk is full.
 
         Raises:
             IndexUnavailableError: Nothing answers at the address.
@@ -100,6 +105,7 @@ class MilvusStore:
         self.lock = lock if lock is not None else contextlib.nullcontext()
         self._is_locked = lock is not None
         self._token = token or ""
+        self._folder = folder
         self._connecting = threading.Lock()
         self._schemas: dict[str, TableSchema] = {}
         self._client = self._connect()
@@ -309,7 +315,7 @@ class MilvusStore:
             return call(client)
         except (MilvusException, grpc.RpcError) as error:
             if not _is_away(error):
-                raise VectorIndexError(f"index: refused ({_reason(error)})") from error
+                raise VectorIndexError(_refused(_reason(error), self._folder)) from error
         self._reconnect(client)
         try:
             return call(self._client)
@@ -339,6 +345,14 @@ def _is_away(error: MilvusException | grpc.RpcError) -> bool:
         return True
     # A status of gRPC's: the client's retries ran out.
     return error.code == Status.CONNECT_FAILED or isinstance(error.code, grpc.StatusCode)
+
+
+def _refused(reason: str, folder: Path | None) -> str:
+    """Say that the server refused, and what to do where that is known."""
+    if os.strerror(errno.ENOSPC) in reason:
+        place = "the index server's disk" if folder is None else str(folder)
+        return f"index: its disk is full ({reason}); make room at {place} and do it again"
+    return f"index: refused ({reason})"
 
 
 def _reason(error: MilvusException | grpc.RpcError) -> str:
