@@ -30,6 +30,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnparsedError
 
 from encoder.errors import LithoscopeError
+from infra.indexing.records import slice_columns
+from infra.indexing.schema import KEY, VECTOR
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -40,6 +42,9 @@ PREFIX = "LITHOSCOPE_"
 ENV_FILE = ".env"
 
 _DELIMITER = "__"
+
+_TAKEN = frozenset({KEY, VECTOR, *(column.name for column in slice_columns())})
+"""Names that no declared property may have."""
 
 
 class SettingsError(LithoscopeError):
@@ -172,7 +177,7 @@ class Settings(BaseSettings):
     properties: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="names joined by commas, each of a-z, 0-9 and _, a letter first, at most 64 "
-        "characters, none twice",
+        "characters, none twice, none that the index has already",
     )
     store: StoreSettings = StoreSettings()
     index: IndexSettings = IndexSettings()
@@ -185,7 +190,7 @@ class Settings(BaseSettings):
             return value
         names = tuple(name.strip() for name in value.split(","))
         wrong = [name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name)]
-        if wrong or len(set(names)) < len(names):
+        if wrong or len(set(names)) < len(names) or _TAKEN & set(names):
             raise ValueError("names")
         return names
 

@@ -83,7 +83,10 @@ def test_declared_properties_are_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().properties == ("depth_m", "clay_fraction")
 
 
-@pytest.mark.parametrize("wrong", ["a b", "a,,b", "1a", "A", "a;b", 'a"', "a,a", ",", "x" * 65])
+@pytest.mark.parametrize(
+    "wrong",
+    ["a b", "a,,b", "1a", "A", "a;b", 'a"', "a,a", ",", "x" * 65, "porosity", "id", "d,extra"],
+)
 def test_wrong_property_names_are_told(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     text = told(monkeypatch, LITHOSCOPE_PROPERTIES=wrong)
     assert f"LITHOSCOPE_PROPERTIES: found {wrong!r}, allowed: names joined by commas" in text
