@@ -90,6 +90,21 @@ def models_rollback() -> None:
         roll_back(site)
 
 
+@models_app.command("drop")
+def models_drop(
+    ref: Annotated[str, typer.Argument(metavar="MODEL", help="Name in `lithoscope models list`.")],
+    *,
+    live: Annotated[
+        bool, typer.Option("--live", help="Even if it is live: nothing is found until then.")
+    ] = False,
+) -> None:
+    """Drop what a model has indexed, so that it is indexed anew; the model stays published."""
+    from infra.commands.models import drop_model  # noqa: PLC0415  heavy
+
+    with _site() as site:
+        raise typer.Exit(drop_model(site, ref, even_live=live))
+
+
 @quarantine_app.command("list")
 def quarantine_list(
     prefix: Annotated[str, typer.Argument(help="What the keys begin with.")] = "",

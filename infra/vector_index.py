@@ -94,7 +94,9 @@ class VectorIndex:
         if opened.schema != wanted:
             raise VectorIndexError(
                 f"collection {name}: is there with {_told(opened.schema)}, asked for "
-                f"{_told(wanted)}; drop it to make it anew"
+                f"{_told(wanted)}; declare the former numbers again (LITHOSCOPE_PROPERTIES), or "
+                "drop it (`lithoscope models drop MODEL --live`) and index every scan anew "
+                "(`lithoscope reconcile --model MODEL`)"
             )
         return opened
 
@@ -122,14 +124,20 @@ class VectorIndex:
         """
         self.store.set_alias(ALIAS, self.open(name).name)
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: str, *, even_live: bool = False) -> None:
         """Remove a collection, if it is there.
+
+        Args:
+            name: The collection.
+            even_live: Also if it is the live one: then none is live.
 
         Raises:
             VectorIndexError: It is the live one.
         """
         if self.live() == name:
-            raise VectorIndexError(f"collection {name}: is live; make another one live first")
+            if not even_live:
+                raise VectorIndexError(f"collection {name}: is live; make another one live first")
+            self.store.drop_alias(ALIAS)
         self.store.drop(name + SCANS_SUFFIX)
         self.store.drop(name)
 

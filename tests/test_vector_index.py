@@ -123,6 +123,14 @@ def test_alias_says_what_is_live(index: VectorIndex) -> None:
     assert second.name in index.collections()
     with pytest.raises(VectorIndexError, match="not found; there are: "):
         index.make_live(first.name)
+    index.drop(second.name, even_live=True)
+    assert index.live() is None
+    assert second.name not in index.collections()
+    again = index.create(second.name, dimension=9, metric=Metric.L2)
+    assert again.schema.dimension == 9
+    index.make_live(again.name)
+    assert index.live() == again.name
+    index.drop(again.name, even_live=True)
 
 
 def test_collection_is_what_it_was_made(index: VectorIndex, collection: Collection) -> None:

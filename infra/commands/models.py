@@ -1,4 +1,4 @@
-"""``models list``, ``use`` and ``rollback``."""
+"""``models list``, ``use``, ``rollback`` and ``drop``."""
 
 from __future__ import annotations
 
@@ -91,6 +91,36 @@ def roll_back(site: Site) -> None:
             "no former model: name one of `lithoscope models list` to `lithoscope models use`"
         )
     _switch(site, version, coverage=covered(site, version))
+
+
+def drop_model(site: Site, ref: str, *, even_live: bool) -> int:
+    """Drop what a model has indexed; the model itself stays published.
+
+    Args:
+        site: The site.
+        ref: The model, as `ModelRegistry.find` takes it.
+        even_live: Even if it is live: until scans are indexed again, nothing is found.
+
+    Returns:
+        0, or 1 where it is live and stayed as it is.
+
+    Raises:
+        LithoscopeError: There is no such model.
+    """
+    version = site.models.find(ref)
+    name = version.bundle_id
+    if not has_index(site) or version.collection not in site.index.collections():
+        typer.echo(f"{name} has indexed nothing")
+        return 0
+    if site.index.live() == version.collection and not even_live:
+        typer.echo(
+            f"{name} is live: use another model first, or drop it all the same with --live",
+            err=True,
+        )
+        return 1
+    site.index.drop(version.collection, even_live=even_live)
+    typer.echo(f"what {name} had indexed is dropped; {_fill(name)}")
+    return 0
 
 
 def _switch(site: Site, version: ModelVersion, *, coverage: Coverage) -> None:

@@ -71,6 +71,10 @@ class MemoryStore:
         """Table that an alias names, or None."""
         return self._aliases.get(alias)
 
+    def drop_alias(self, alias: str) -> None:
+        """Let an alias name nothing, if it names a table."""
+        self._aliases.pop(alias, None)
+
     def upsert(self, table: str, rows: Sequence[Row]) -> None:
         """Write rows; of several with one key, the last is kept."""
         with self._lock:

@@ -162,6 +162,11 @@ class MilvusStore:
 
         return self._ask(find)
 
+    def drop_alias(self, alias: str) -> None:
+        """Let an alias name nothing, if it names a table."""
+        if self.alias_target(alias) is not None:
+            self._mutate(lambda client: client.drop_alias(alias, **_QUICK))
+
     def upsert(self, table: str, rows: Sequence[Row]) -> None:
         """Write rows; of several with one key, the last is kept."""
         numbers = self._known(table).names(ColumnKind.NUMBER)

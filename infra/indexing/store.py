@@ -58,6 +58,9 @@ class RowStore(Protocol):
     def alias_target(self, alias: str) -> str | None:
         """Table that an alias names, or None."""
 
+    def drop_alias(self, alias: str) -> None:
+        """Let an alias name nothing, if it names a table."""
+
     def upsert(self, table: str, rows: Sequence[Row]) -> None:
         """Write rows; of several with one key, the last is kept."""
 
