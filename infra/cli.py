@@ -35,7 +35,8 @@ def status(*, output: Format = OutputFormat.TEXT) -> None:
     from infra.commands.status import tell_status  # noqa: PLC0415  heavy
 
     with _site() as site:
-        tell_status(site, as_json=output is OutputFormat.JSON)
+        code = tell_status(site, as_json=output is OutputFormat.JSON)
+    raise typer.Exit(code)
 
 
 @app.command()

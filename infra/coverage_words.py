@@ -10,12 +10,15 @@ if TYPE_CHECKING:
 DIFFERENCES = ("missing", "changed", "stale", "corrected", "unresolved", "orphaned")
 """What keeps a comparison from being complete, by the names of `infra.coverage.Coverage`."""
 
+RECONCILED = tuple(name for name in DIFFERENCES if name != "unresolved")
+"""Those that a comparison makes good; the others are searchable, and for their owner to mend."""
+
 _WORDS = {
     "missing": "missing",
     "changed": "changed since",
     "stale": "indexed with another preprocessing",
     "corrected": "with corrected metadata",
-    "unresolved": "with metadata that contradicts itself",
+    "unresolved": "indexed with former metadata",
     "orphaned": "indexed without an object",
 }
 
@@ -34,10 +37,14 @@ def coverage_counts(coverage: Coverage) -> dict[str, int | bool]:
 
 def coverage_text(coverage: Coverage) -> str:
     """Say what a comparison found, in a line."""
-    parts = [f"{coverage.indexed:,} indexed ({counted(coverage.slices, 'slice')})"]
+    parts = []
+    if coverage.indexed or not coverage.unresolved:
+        parts.append(f"{coverage.indexed:,} indexed ({counted(coverage.slices, 'slice')})")
+    if coverage.unresolved:
+        parts.append(f"{len(coverage.unresolved):,} {_WORDS['unresolved']}")
     if coverage.quarantined:
         parts.append(f"{len(coverage.quarantined):,} quarantined")
-    counts = {name: len(getattr(coverage, name)) for name in DIFFERENCES}
+    counts = {name: len(getattr(coverage, name)) for name in RECONCILED}
     found = [f"{count:,} {_WORDS[name]}" for name, count in counts.items() if count]
     objects = counted(coverage.objects, "object")
     return f"{objects}: {', '.join(parts)}; {', '.join(found) or 'nothing missing'}"

@@ -46,6 +46,11 @@ _DELIMITER = "__"
 _TAKEN = frozenset({KEY, VECTOR, *(column.name for column in slice_columns())})
 """Names that no declared property may have."""
 
+_PATH_BYTES = 450
+"""Longest folder: SQLite takes paths of up to 512 bytes, journals beside its files included."""
+
+_MAX_WORKERS = 256
+
 
 class SettingsError(LithoscopeError):
     """Settings that can't be used."""
@@ -56,13 +61,22 @@ def _user_path(value: object) -> object:
 
 
 def _no_file(path: Path) -> Path:
-    if path.exists() and not path.is_dir():
+    """Refuse what is no folder, or leaves no room for the paths of objects and their state."""
+    if len(os.fsencode(path.absolute())) > _PATH_BYTES:
+        raise ValueError("too long")
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:  # a part that is too long, or may not be looked into
+        raise ValueError("no path") from error
+    if is_file:
         raise ValueError("a file")
     return path
 
 
 FolderPath = Annotated[Path, BeforeValidator(_user_path), AfterValidator(_no_file)]
 """A folder that may be made yet; its path may begin with ``~``."""
+
+_FOLDER = f"a folder's path of up to {_PATH_BYTES:,} bytes"
 
 
 class StoreSettings(BaseModel):
@@ -82,7 +96,7 @@ class StoreSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["folder", "s3"] = Field(default="folder", description="folder or s3")
-    folder: FolderPath | None = Field(default=None, description="a folder's path, or nothing")
+    folder: FolderPath | None = Field(default=None, description=f"{_FOLDER}, or nothing")
     bucket: str = Field(
         default="lithoscope",
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
@@ -121,7 +135,9 @@ class DecodeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    workers: PositiveInt = Field(default=2, description="a whole number from 1")
+    workers: PositiveInt = Field(
+        default=2, le=_MAX_WORKERS, description=f"a whole number from 1 to {_MAX_WORKERS}"
+    )
     memory_mib: PositiveInt = Field(default=2048, description="MiB, a whole number from 1")
     seconds: PositiveFloat = Field(
         default=120.0, allow_inf_nan=False, description="seconds, above 0"
@@ -170,7 +186,7 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    home: FolderPath = Field(default=Path("lithoscope-data"), description="a folder's path")
+    home: FolderPath = Field(default=Path("lithoscope-data"), description=_FOLDER)
     weights_dir: Annotated[DirectoryPath, BeforeValidator(_user_path)] | None = Field(
         default=None, description="a folder that exists, or nothing"
     )

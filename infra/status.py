@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from infra.bucket_metadata import BucketMetadata
 from infra.coverage import compare
 from infra.index_server import ServerFiles
+from infra.model_versions import ModelRegistryError
 from infra.unused_rows import note_on_unused_rows
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class SiteStatus:
     Attributes:
         store: Where its objects are.
         index: Where its vectors are.
-        model: The live model; None if none is.
+        model: The live model; None if none is, or it can't be told.
+        model_problem: Why it can't be.
         coverage: What that has indexed of the scans; None without a live model.
         failed: Why scans are not indexed that never will be as they are.
         problems: What is wrong with metadata tables.
@@ -53,6 +55,7 @@ class SiteStatus:
     store: str
     index: str
     model: ModelVersion | None
+    model_problem: str | None
     coverage: Coverage | None
     failed: tuple[QuarantineRecord, ...]
     problems: tuple[str, ...]
@@ -79,9 +82,13 @@ def site_status(site: Site) -> SiteStatus:
     """Look at everything; what is indexed is compared scan by scan.
 
     Raises:
-        LithoscopeError: The store or the index is away, or the live model is damaged.
+        LithoscopeError: The store or the index is away.
     """
-    model = site.models.live(site.index) if has_index(site) else None
+    model, model_problem = None, None
+    try:
+        model = site.models.live(site.index) if has_index(site) else None
+    except ModelRegistryError as error:  # what else there is can be told all the same
+        model_problem = str(error)
     metadata = BucketMetadata.read(site.objects)
     coverage = None if model is None else covered(site, model, metadata=metadata)
     records = site.quarantine.records()
@@ -94,6 +101,7 @@ def site_status(site: Site) -> SiteStatus:
         store=store_place(settings),
         index=settings.index.address or str(site.index_folder),
         model=model,
+        model_problem=model_problem,
         coverage=coverage,
         failed=tuple(records),
         problems=metadata.problems,

@@ -153,11 +153,34 @@ def test_status_tells_what_is_there(
     assert "reconcile" not in text
 
 
-def test_status_tells_broken_tables(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_tells_broken_tables(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = publish(site, made_bundle(tmp_path / "model"))
+    site.models.switch(site.index, version)
+    index_scan(site, version, key=put_scans(site, "a")[0])
     site.objects.put("metadata/rocks.csv", b"object_key,porosity\nscans/E1/S1/a.png,45\n")
-    tell_status(site, as_json=True)
-    (problem,) = told(capsys)["metadata_problems"]
-    assert problem.startswith("metadata/rocks.csv")
+    assert tell_status(site, as_json=True) == 0
+    assert told(capsys)["metadata_problems"][0].startswith("metadata/rocks.csv")
+    tell_status(site, as_json=False)
+    text = words(capsys)
+    assert "1 object: 1 indexed with former metadata; nothing missing their metadata" in text
+    assert "reconcile" not in text
+
+
+def test_status_tells_all_else_where_the_live_model_is_gone(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = publish(site, made_bundle(tmp_path / "model"))
+    site.models.switch(site.index, version)
+    for name in ("model.json", "model.safetensors"):
+        site.objects.delete(f"models/{version.encoder}/{version.version}/{name}")
+    put_scans(site, "a")
+    assert tell_status(site, as_json=False) == 1
+    assert f"collection {version.collection}: is live, but its model is" in (text := words(capsys))
+    assert "scans 1 object" in text
+    assert tell_status(site, as_json=True) == 1
+    assert version.collection in told(capsys)["model_problem"]
 
 
 def test_hostile_names_do_not_reach_the_terminal(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import traceback
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from infra.settings import SettingsError, load_settings, setting_fields
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from infra.site import open_site
 
 SECRET = "hunter2-very-secret"  # noqa: S105  no one's
 
@@ -103,6 +101,10 @@ def test_wrong_property_names_are_told(monkeypatch: pytest.MonkeyPatch, wrong: s
         ("INDEX__IDLE_MINUTES", "inf"),
         ("DECODE__WORKERS", "0"),
         ("DECODE__WORKERS", "two"),
+        ("DECODE__WORKERS", "100000"),
+        ("HOME", "longer/" * 340),
+        ("HOME", "long" * 80),
+        ("STORE__FOLDER", "longer/" * 340),
         ("DECODE__SECONDS", "-1"),
         ("DECODE__SECONDS", "nan"),
         ("DECODE__MEMORY_MIB", "1.5"),
@@ -127,6 +129,22 @@ def test_every_fault_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_file_is_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"")
     assert "LITHOSCOPE_HOME: found" in told(monkeypatch, LITHOSCOPE_HOME=str(tmp_path / "file"))
+
+
+def test_the_longest_home_takes_what_is_kept_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path.joinpath(*["long" * 20] * 6)
+    home = Path(str(home)[:450])
+    monkeypatch.setenv("LITHOSCOPE_HOME", str(home))
+    with open_site(load_settings()) as site:
+        site.objects.put("scans/E1/S1/a.png", b"x")
+        assert site.objects.stat("scans/E1/S1/a.png").size == 1
+        assert site.attempts.begin({"scans/E1/S1/a.png": "e"}) == {"scans/E1/S1/a.png": 1}
+    assert list(home.glob("bucket/.lithoscope/etags.sqlite*"))
+    monkeypatch.setenv("LITHOSCOPE_HOME", f"{home}x")
+    with pytest.raises(SettingsError, match="LITHOSCOPE_HOME: found"):
+        load_settings()
 
 
 def test_a_bucket_needs_its_account(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -322,12 +322,7 @@ def test_links_to_one_library_are_one_library(site: Site) -> None:
 
 
 class Meddled(FolderStore):
-    """A folder that calls once, in the midst of a change of what libraries say.
-
-    Attributes:
-        meddle: Called before the first object below `prefix` is stored.
-        prefix: What the object's key begins with.
-    """
+    """A folder that calls once, before the first object below a prefix is stored."""
 
     prefix: str
     meddle: Callable[[], None]
@@ -383,8 +378,7 @@ def test_what_follows_a_moved_scan_is_not_undone_by_a_run_beside_it(
     site.store.put(now, site.store.read(former))
     site.store.delete(former)
     tables = BucketMetadata.read(site.store)
-    lock = MutationLock(site.bucket.parent / "libraries.lock")
-    store = Meddled(site.bucket)
+    store, lock = Meddled(site.bucket), site.opened(site.store).lock
     with ThreadPoolExecutor(1) as other:
         following = partial(follow, site.store, {former: now}, metadata=tables, lock=lock)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from encoder.errors import printable
-from infra.coverage_words import counted, coverage_counts, coverage_text
+from infra.coverage_words import RECONCILED, counted, coverage_counts, coverage_text
 from infra.index_server import stop_server
 from infra.settings import load_settings
 from infra.status import SCANS, SiteStatus, site_status
@@ -27,18 +27,22 @@ _LABEL_WIDTH = 10
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
-def tell_status(site: Site, *, as_json: bool) -> None:
+def tell_status(site: Site, *, as_json: bool) -> int:
     """Tell what a site holds.
 
+    Returns:
+        0, or 1 where the live model is missing or damaged.
+
     Raises:
-        LithoscopeError: The store or the index is away, or the live model is damaged.
+        LithoscopeError: The store or the index is away.
     """
     found = site_status(site)
     if as_json:
         typer.echo(json.dumps(_as_json(found)))
-        return
-    for label, text in _lines(found):
-        typer.echo(f"{label:<{_LABEL_WIDTH}}{printable(text)}")
+    else:
+        for label, text in _lines(found):
+            typer.echo(f"{label:<{_LABEL_WIDTH}}{printable(text)}")
+    return 0 if found.model_problem is None else 1
 
 
 def end_server() -> None:
@@ -81,7 +85,10 @@ def _lines(found: SiteStatus) -> Iterator[tuple[str, str]]:
         yield "", f"{part}: {counted(size.objects, 'object')}, {amount(size.bytes)}"
     size_text = "" if found.index_bytes is None else f", {amount(found.index_bytes)}"
     yield "index", f"{found.index}{size_text}"
-    if found.model is None:
+    if found.model_problem is not None:
+        yield "model", found.model_problem
+        yield SCANS, counted(found.scans, "object")
+    elif found.model is None:
         yield "model", "none is live: `lithoscope ingest PATH --encoder dsnn --init seed:0`"
         yield SCANS, f"{counted(found.scans, 'object')}: none indexed"
     else:
@@ -90,8 +97,10 @@ def _lines(found: SiteStatus) -> Iterator[tuple[str, str]]:
         yield "model", f"{model.bundle_id} ({model.init}), {told}"
     if found.coverage is not None:
         yield SCANS, coverage_text(found.coverage)
-        if not found.coverage.is_complete:
+        if any(getattr(found.coverage, name) for name in RECONCILED):
             yield "", "`lithoscope reconcile` brings the index up to date"
+        elif found.coverage.unresolved:
+            yield "", "their metadata contradicts itself or can't be read now: mend it"
     for problem in found.problems:
         yield "metadata", f"{problem}; until then no new scan is indexed"
     for note in found.notes:
@@ -117,6 +126,7 @@ def _as_json(found: SiteStatus) -> dict[str, Any]:
         "store": found.store,
         "index": found.index,
         "model": None if found.model is None else model_facts(found.model),
+        "model_problem": found.model_problem,
         "scans": found.scans,
         "coverage": None if found.coverage is None else coverage_counts(found.coverage),
         "failed": [
