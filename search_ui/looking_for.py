@@ -128,7 +128,11 @@ class Lookup:
         vectors = self.encoder.encode(query.path, self.version, read=query.read)
         twins = self._twins(query.path)
         told, notes = self._told(query)
-        origins = dict.fromkeys([*map(_origin, twins), *([told] if told else [])])
+        # A path that names nothing must not cast doubt on what the indexed copy is known to be.
+        says_something = told is not None and (told.reservoir or told.sample or not twins)
+        origins = dict.fromkeys(
+            [*map(_origin, twins), *([told] if told and says_something else [])]
+        )
         named = next((each for each in origins if each.sample is not None), None)
         if named is None:
             notes = (*notes, _unknown_sample(str(query.path)))

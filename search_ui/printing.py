@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from encoder.errors import printable
 from encoder.ranking import View
+from infra.indexing.records import NUMBER_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,8 @@ def as_csv(result: SearchResult) -> str:
     """Write the hits as CSV, those of views after the others; what is not known is empty."""
     rows = [_csv_row("hits", hit) for hit in result.hits]
     rows += [_csv_row(str(view), hit) for view, hits in result.views.items() for hit in hits]
-    numbers = tuple(result.hits[0].row.numbers) if result.hits else ()
+    hits = (*result.hits, *(hit for shown in result.views.values() for hit in shown))
+    numbers = tuple(hits[0].row.numbers) if hits else NUMBER_COLUMNS
     names = ("list", "rank", "absolute_rank", "object_key", "slice_index", "reservoir", "sample")
     measures = ("modality", "similarity", "distance", *numbers, "view", "preview_key")
     text = io.StringIO()

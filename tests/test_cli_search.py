@@ -150,6 +150,7 @@ def test_copy_elsewhere_is_known_by_its_content(site: Site, tmp_path: Path) -> N
     assert found["query"][0]["sample"] == "S3"
     assert "scans/E2/S3/c.png" not in keys(found["hits"])
     assert found["notes"] == []
+    assert {hit["view"] for hit in found["hits"]} <= {"same_reservoir", "other_reservoirs"}
 
 
 def test_new_file_is_known_by_its_library(site: Site) -> None:
@@ -226,6 +227,16 @@ def test_csv_has_a_line_for_each_hit(site: Site) -> None:
     assert "" in {row["porosity"] for row in rows}
 
 
+def test_csv_has_the_same_columns_whatever_is_found(site: Site) -> None:
+    only_views = ("--view", "three-rows", "--only-reservoir", "E1", "--only-sample", "S1")
+    nothing = ("--only-reservoir", "E1", "--exclude-reservoir", "E1")
+    headers = set()
+    for options in ((), only_views, nothing):
+        told, _ = site.run("search", "scans/E1/S1/volume.tif", "--format", "csv", *options)
+        headers.add(told.splitlines()[0])
+    assert len(headers) == 1
+
+
 def test_refusals_name_input_and_remedy(site: Site, tmp_path: Path) -> None:
     text = tmp_path / "notes.png"
     text.write_text("no picture at all")
@@ -236,6 +247,7 @@ def test_refusals_name_input_and_remedy(site: Site, tmp_path: Path) -> None:
         (("scans/E1/S1/volume.tiff",), "did you mean 'scans/E1/S1/volume.tif'"),
         (("scans/E1/S1/volume.tif#9",), "no such slice; it has 0 to 4"),
         (("scans/E1/S2/a.png", "--exclude-reservoir", "E22"), "did you mean 'E2'"),
+        (("scans/E1/S2/a.png", "--exclude-sample", ""), "sample '': not indexed"),
         (("scans/E1/S2/a.png", "--where", "phi=1:2"), "not a column of the index"),
         (("scans/E1/S2/a.png", "--where", "porosity"), "expected NAME=LOW:HIGH"),
         (("scans/E1/S2/a.png", "--sheet", tmp_path / "a.jpg"), "isn't named like a .png file"),
