@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,12 +19,15 @@ import numpy as np
 from trainer.rankings import MeasureError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+
+_DRAWS_KEPT = 1 << 22
+"""Counts of one set of resamples that are held at a time (32 MiB)."""
 
 
 class Formula(StrEnum):
@@ -199,6 +203,28 @@ def _resample(statistic: Statistic, resamples: int, *, seed: int) -> NDArray[np.
     number = len(statistic.groups)
     if not number:
         return np.full(resamples, np.nan)
-    chances = np.full(number, 1.0 / number)
-    counts = np.random.default_rng(seed).multinomial(number, chances, size=resamples)
-    return statistic.formula.of(counts.astype(np.float64) @ statistic.sums)
+    parts = [counts @ statistic.sums for counts in _draws(number, resamples, seed=seed)]
+    return statistic.formula.of(np.concatenate(parts))
+
+
+def _draws(number: int, resamples: int, *, seed: int) -> Iterator[NDArray[np.float64]]:
+    """How often each sample is drawn, some resamples at a time: (b, G)."""
+    if number * resamples <= _DRAWS_KEPT:
+        yield _few_draws(number, resamples, seed=seed)
+        return
+    random = np.random.default_rng(seed)
+    step = max(1, _DRAWS_KEPT // number)
+    for start in range(0, resamples, step):
+        yield _draw(random, number, min(step, resamples - start))
+
+
+@lru_cache(maxsize=2)
+def _few_draws(number: int, resamples: int, *, seed: int) -> NDArray[np.float64]:
+    return _draw(np.random.default_rng(seed), number, resamples)
+
+
+def _draw(random: np.random.Generator, number: int, resamples: int) -> NDArray[np.float64]:
+    drawn = random.integers(number, size=(resamples, number))
+    places = drawn + number * np.arange(resamples)[:, np.newaxis]
+    counts = np.bincount(places.ravel(), minlength=number * resamples)
+    return counts.reshape(resamples, number).astype(np.float64)
