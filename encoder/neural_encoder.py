@@ -16,11 +16,10 @@ from encoder.model_errors import EncoderError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from encoder.dsnn import DSNNSpec
     from encoder.embedding_model import EmbeddingModel
     from encoder.metric import Metric
     from encoder.preprocess import Preprocessing
-    from encoder.vanilla import VanillaSpec
+    from encoder.registry import Spec
 
 
 class Encoder(Protocol):
@@ -81,9 +80,9 @@ class NeuralEncoder:
         self.model.eval()
 
     @property
-    def architecture(self) -> DSNNSpec | VanillaSpec:
+    def architecture(self) -> Spec:
         """What the network is made of, as it says itself."""
-        return cast("DSNNSpec | VanillaSpec", self.model.spec)
+        return cast("Spec", self.model.spec)
 
     @property
     def dimension(self) -> int:

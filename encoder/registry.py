@@ -9,6 +9,8 @@ from pydantic import Field
 
 from encoder.dsnn import DSNN, DSNNSpec
 from encoder.model_errors import EncoderError
+from encoder.property_targets import DEFAULT_TARGETS
+from encoder.siamese import SiameseResNet, SiameseSpec
 from encoder.vanilla import VanillaResNet, VanillaSpec
 
 if TYPE_CHECKING:
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
     from encoder.embedding_model import EmbeddingModel
     from encoder.metric import Metric
 
-Architecture = Annotated[DSNNSpec | VanillaSpec, Field(discriminator="kind")]
+Spec = DSNNSpec | SiameseSpec | VanillaSpec
 """What a network is made of."""
+
+Architecture = Annotated[Spec, Field(discriminator="kind")]
+"""The same, as JSON tells it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +35,7 @@ class EncoderEntry:
     """
 
     summary: str
-    architecture: DSNNSpec | VanillaSpec
+    architecture: Spec
 
     @property
     def backbone(self) -> BackboneName:
@@ -47,15 +52,9 @@ class EncoderEntry:
         """How its vectors are compared."""
         return self.architecture.metric
 
-    def admits(self, architecture: DSNNSpec | VanillaSpec) -> bool:
+    def admits(self, architecture: Spec) -> bool:
         """Whether a network of this architecture may bear the name."""
-        ours = self.architecture
-        return (ours.kind, ours.backbone, ours.dimension, ours.metric) == (
-            architecture.kind,
-            architecture.backbone,
-            architecture.dimension,
-            architecture.metric,
-        )
+        return _traits(self.architecture) == _traits(architecture)
 
 
 ENCODERS: dict[str, EncoderEntry] = {
@@ -66,6 +65,18 @@ ENCODERS: dict[str, EncoderEntry] = {
     "dsnn-split": EncoderEntry(
         summary="Double Siamese network: both branches side by side, weighed when asking",
         architecture=DSNNSpec(fusion="split"),
+    ),
+    "siamese-resnet18": EncoderEntry(
+        summary="Siamese ResNet-18: one branch, trained on pairs",
+        architecture=SiameseSpec(backbone="resnet18"),
+    ),
+    "siamese-resnet34": EncoderEntry(
+        summary="Siamese ResNet-34: the same, deeper",
+        architecture=SiameseSpec(backbone="resnet34"),
+    ),
+    "siamese-resnet34-regression": EncoderEntry(
+        summary="Siamese ResNet-34 that predicts properties too: one branch, several tasks",
+        architecture=SiameseSpec(backbone="resnet34", targets=DEFAULT_TARGETS),
     ),
     "resnet34-imagenet": EncoderEntry(
         summary="ResNet-34 as trained on ImageNet: the paper's vanilla baseline",
@@ -93,7 +104,7 @@ def find_entry(name: str) -> EncoderEntry:
     return ENCODERS[name]
 
 
-def build_model(architecture: DSNNSpec | VanillaSpec) -> EmbeddingModel[Any]:
+def build_model(architecture: Spec) -> EmbeddingModel[Any]:
     """Build a network with a random start, drawn from the global generator, in evaluation mode.
 
     Args:
@@ -101,4 +112,17 @@ def build_model(architecture: DSNNSpec | VanillaSpec) -> EmbeddingModel[Any]:
     """
     if isinstance(architecture, DSNNSpec):
         return DSNN(architecture).eval()
+    if isinstance(architecture, SiameseSpec):
+        return SiameseResNet(architecture).eval()
     return VanillaResNet(architecture).eval()
+
+
+def _traits(architecture: Spec) -> tuple[str, BackboneName, int, Metric, bool]:
+    """What all networks of a name share."""
+    return (
+        architecture.kind,
+        architecture.backbone,
+        architecture.dimension,
+        architecture.metric,
+        isinstance(architecture, SiameseSpec) and bool(architecture.targets),
+    )

@@ -53,6 +53,9 @@ def resnet18_file(tmp_path: Path, resnet18_state: dict[str, Tensor]) -> Path:
     [
         ("dsnn", 512, Metric.L2),
         ("dsnn-split", 1024, Metric.INNER_PRODUCT),
+        ("siamese-resnet18", 512, Metric.L2),
+        ("siamese-resnet34", 512, Metric.L2),
+        ("siamese-resnet34-regression", 512, Metric.L2),
         ("resnet34-imagenet", 512, Metric.L2),
         ("resnet18-imagenet", 512, Metric.L2),
     ],
@@ -71,7 +74,15 @@ def test_every_encoder_tells_its_vectors_dimension_and_metric(
 
 
 def test_the_registry_has_no_other_encoders() -> None:
-    assert list(ENCODERS) == ["dsnn", "dsnn-split", "resnet34-imagenet", "resnet18-imagenet"]
+    assert list(ENCODERS) == [
+        "dsnn",
+        "dsnn-split",
+        "siamese-resnet18",
+        "siamese-resnet34",
+        "siamese-resnet34-regression",
+        "resnet34-imagenet",
+        "resnet18-imagenet",
+    ]
 
 
 def test_vanilla_vectors_are_the_pooled_features_at_length_one(
