@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from encoder.errors import LithoscopeError, OutputError
-from trainer.split_draw import draw_parts, joined_groups
+from trainer.groups import draw_parts, joined_groups
+from trainer.near_duplicates import find_near_duplicates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,7 +233,12 @@ def _drawn_parts(
         "image": (each, slices.label),
     }[config.by]
     notes: tuple[str, ...] = ()
-    _, group = joined_groups(group, each)
+    if config.near_duplicates:
+        found = find_near_duplicates(slices.pixels, group)
+        group = joined_groups(group, found.cluster)
+        what = "images" if config.by == "image" else f"images of different {config.by}s"
+        told = f"{found.n_images} {what} are near-duplicates, in {found.n_clusters} clusters"
+        notes = (f"{told}: each kept on one side",)
     shares = (config.train, config.val, config.test)
     return draw_parts(group, stratum, shares=shares, seed=config.seed), notes
 

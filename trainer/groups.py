@@ -1,4 +1,4 @@
-"""Drawing whole groups of slices for training, validation and test."""
+"""Groups of slices: linking them, joining them, and drawing whole ones for the parts of a split."""
 
 from __future__ import annotations
 
@@ -14,9 +14,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def joined_groups(
-    first: NDArray[np.int64], second: NDArray[np.int64]
-) -> tuple[int, NDArray[np.int64]]:
+def linked(links: tuple[NDArray[np.int64], NDArray[np.int64]], count: int) -> NDArray[np.int64]:
+    """Group what links lead to, directly or over others.
+
+    Args:
+        links: (M,) and (M,), numbers from 0 of what is linked, pair by pair.
+        count: N.
+
+    Returns:
+        (N,), number from 0 of each one's group.
+    """
+    ones = np.ones(len(links[0]), dtype=np.int8)
+    graph = coo_array((ones, links), shape=(count, count))
+    _, group = connected_components(graph, directed=False)
+    return np.asarray(group, dtype=np.int64)
+
+
+def joined_groups(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
     """Join groups that share a slice: what is together in either grouping is together.
 
     Args:
@@ -24,16 +38,13 @@ def joined_groups(
         second: (N,), the same of another grouping.
 
     Returns:
-        Number of joined groups, and (N,), each slice's, numbered by first appearance.
+        (N,), number from 0 of each slice's joined group, by first appearance.
     """
     offset = int(first.max(initial=-1)) + 1
-    size = offset + int(second.max(initial=-1)) + 1
-    ones = np.ones(len(first), dtype=np.int8)
-    links = coo_array((ones, (first, second + offset)), shape=(size, size))
-    _, component = connected_components(links, directed=False)
-    _, place, group = np.unique(component[first], return_index=True, return_inverse=True)
+    component = linked((first, second + offset), offset + int(second.max(initial=-1)) + 1)[first]
+    _, place, group = np.unique(component, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(place))
-    return len(place), rank[group].astype(np.int64)
+    return np.asarray(rank[group], dtype=np.int64)
 
 
 def draw_parts(

@@ -1,0 +1,91 @@
+"""What a scan's file contains, by hash, with all that is read beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING
+
+from encoder.data_files import HEADER_SUFFIXES, HEADERLESS_SUFFIXES
+from encoder.errors import ScanError
+from encoder.readers import metaimage, nrrd
+from infra.folder_etags import EtagCache
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+_HEAD_BYTES = 4096
+_WITH_HEADER = (*HEADER_SUFFIXES, ".mha", ".nrrd")
+
+
+class ContentHashes:
+    """Hashes files; what it has read once it knows by size, time of change and inode."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use a folder.
+
+        Args:
+            folder: Where hashes are remembered; made if it is missing.
+        """
+        with contextlib.suppress(OSError):  # then hashes last as long as the process
+            folder.mkdir(parents=True, exist_ok=True)
+        self._hashes = EtagCache(folder / "sources.sqlite")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._hashes.close()
+
+    def content_of(self, path: Path) -> str:
+        """Hash a scan's file, the voxels that its header names, and its layout's side-car.
+
+        Args:
+            path: The scan's file.
+
+        Returns:
+            64 hexadecimal digits (SHA-256) that change whenever the scan may read otherwise.
+
+        Raises:
+            OSError: A file can't be read.
+        """
+        suffix = path.suffix.lower()
+        parts = [self._sha256(path)]
+        if suffix in _WITH_HEADER and (data := _voxels_elsewhere(path)) is not None:
+            parts.append(self._sha256(data))
+        if suffix in HEADERLESS_SUFFIXES:  # names tell layouts
+            beside = (path.with_name(f"{path.name}.json"), path.with_suffix(".json"))
+            parts += [path.name, *(self._sha256(each) for each in beside if each.is_file())]
+        return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def _sha256(self, path: Path) -> str:
+        before = path.stat()
+        known = self._hashes.find(before)
+        if known is None:
+            with path.open("rb") as file:
+                known = hashlib.file_digest(file, "sha256").hexdigest()
+            after = path.stat()
+            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                self._hashes.remember(after, known)
+        return known
+
+
+def _voxels_elsewhere(path: Path) -> Path | None:
+    """Return the file that a header names, if it names one that is there."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    with contextlib.suppress(ScanError):  # a header that is damaged is refused when it is decoded
+        if metaimage.matches(head, path):
+            joined = metaimage.joined(path)
+            return None if joined is None else joined.data
+        if nrrd.matches(head, path):
+            joined = nrrd.joined(path)
+            return None if joined is None else joined.data
+    return None
