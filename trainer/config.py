@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -26,8 +26,9 @@ from encoder.windows import WindowRule
 from trainer.splits import SplitConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 _SECTION = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -37,11 +38,7 @@ class ConfigError(LithoscopeError):
     """Settings of a run that can't be used."""
 
 
-def _user_path(value: object) -> object:
-    return Path(value).expanduser() if isinstance(value, str | Path) else value
-
-
-UserPath = Annotated[Path, BeforeValidator(_user_path)]
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path that may begin with ``~``; a relative one is relative to the working folder."""
 
 
@@ -295,7 +292,7 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> TrainConfig
     Args:
         path: TOML file; None for the defaults.
         overrides: ``section.name=value``, each stronger than the file. The value is read as TOML
-            is, or else as text; ``none`` unsets what may be left out.
+            is, or else as text; ``none`` unsets what may be nothing.
 
     Raises:
         ConfigError: The file can't be read, or settings are wrong: every one is told.
@@ -333,13 +330,20 @@ def _override(values: dict[str, Any], text: str) -> str | None:
     inner = values.setdefault(section, {})
     if not isinstance(inner, dict):
         return f"override {text!r}: {section} is no section"
-    inner[field] = _value(value.strip())
+    known = _fields_of(section).get(field)
+    can_be_unset = known is not None and type(None) in get_args(known.annotation)
+    is_unset = can_be_unset and value.strip().casefold() == "none"
+    inner[field] = None if is_unset else _value(value.strip())
     return None
 
 
+def _fields_of(section: str) -> Mapping[str, FieldInfo]:
+    """Return the settings of a section; none where there is no such section."""
+    field = TrainConfig.model_fields.get(section)
+    return {} if field is None else getattr(field.annotation, "model_fields", {})
+
+
 def _value(text: str) -> Any:  # noqa: ANN401  checked against the setting's type afterwards
-    if text.casefold() == "none":
-        return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -350,8 +354,7 @@ def _told(problem: ErrorDetails) -> str:
     """One fault in words: what was found, and what is allowed."""
     path = [str(part) for part in problem["loc"]]
     name = ".".join(path)
-    section = TrainConfig.model_fields.get(path[0]) if path else None
-    known = getattr(section.annotation, "model_fields", {}) if section else {}
+    known = _fields_of(path[0])
     if problem["type"] == "extra_forbidden":
         names = known or TrainConfig.model_fields
         return f"{name}: no such setting; known are {', '.join(names)}"
