@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 
 from bundle_samples import trained
 from encoder.encoders import build_encoder
+from encoder.errors import OutputError
 from encoder.inference import EncodingSession
 from encoder.preprocess import Preprocessing
 from evaluation_samples import SIZE, GreyEncoder, make_trial
@@ -143,7 +144,7 @@ def test_a_description_survives_its_file(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(EvaluationError, match=r"can't be read.*delete it"):
         read_description(path)
-    with pytest.raises(EvaluationError, match="can't be written"):
+    with pytest.raises(OutputError, match="can't be written"):
         write_description(tmp_path / "missing" / "row.npz", described)
 
 

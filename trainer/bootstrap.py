@@ -90,6 +90,12 @@ class Statistic:
         """The figure over all samples."""
         return float(self.formula.of(self.sums.sum(axis=0)))
 
+    @property
+    def measured(self) -> tuple[int, int]:
+        """Slices, or points, that the figure is of, and samples that they are of."""
+        counts = self.sums[:, 1]  # of either formula
+        return round(float(counts.sum())), int((counts > 0).sum())
+
     def interval(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
         """Bootstrap the figure.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoder.commands.outputs import written_whole
 from encoder.errors import LithoscopeError
 from encoder.inference import EncodingSession
 from encoder.metric import Metric
@@ -164,6 +165,9 @@ def write_description(path: Path, description: Description) -> None:
     Args:
         path: File to write.
         description: What to write.
+
+    Raises:
+        OutputError: It can't be written.
     """
     words = {
         "name": description.name,
@@ -175,16 +179,8 @@ def write_description(path: Path, description: Description) -> None:
     arrays: dict[str, Any] = {"rows": description.rows, "vectors": description.vectors}
     if description.predicted is not None:
         arrays |= description.predicted._asdict()
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, words=np.array(json.dumps(words)), **arrays)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise EvaluationError(
-            f"{path}: can't be written ({error.strerror}); name a folder with room"
-        ) from error
+    with written_whole(path) as partial, partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, words=np.array(json.dumps(words)), **arrays)
 
 
 def read_description(path: Path) -> Description:

@@ -152,6 +152,7 @@ class EvaluationResult:
         if len(set(names)) < len(names):
             raise EvaluationError(f"models to compare need different names, found {names}")
 
+    @property
     def keys(self) -> tuple[FigureKey, ...]:
         """Every figure that any model has, in a steady order."""
         return tuple(dict.fromkeys(key for model in self.models for key in model.statistics))
