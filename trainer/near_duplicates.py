@@ -29,10 +29,13 @@ HASH_BITS = 14
 CORRELATION = 0.75
 """Of thumbnails' blocks, in the mean, from which images are near-duplicates."""
 
+FITTING = 0.8
+"""Share of the blocks that must fit, each by half: a few may be retouched."""
+
 LEVELS = 12.0
 """Difference of mean grey levels, of 255, up to which they are."""
 
-_THUMBNAIL = 32
+_THUMBNAIL = 40
 _PAIRS_AT_ONCE = 1 << 23
 _CHECKED_AT_ONCE = 1 << 13
 _BLOCK = 8
@@ -154,7 +157,9 @@ def _are_alike(looks: _Looks, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
         looks.blocks[second].astype(np.float32),
     )
     counts = looks.is_textured[first] | looks.is_textured[second]
-    detail = (correlation * counts).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
+    total = np.maximum(counts.sum(axis=1), 1)
+    detail = (correlation * counts).sum(axis=1) / total
+    fitting = ((correlation >= 0.5) & counts).sum(axis=1) / total
     is_level = np.abs(looks.levels[first] - looks.levels[second]) <= LEVELS
     is_same = looks.digests[first] == looks.digests[second]
-    return np.asarray(is_same | ((detail >= CORRELATION) & is_level))
+    return np.asarray(is_same | ((detail >= CORRELATION) & (fitting >= FITTING) & is_level))
