@@ -21,7 +21,7 @@ from encoder.errors import LithoscopeError, printable
 from infra.cli import app as infra_app
 from ingest_worker.cli import app as ingest_app
 from search_ui.cli import app as search_app
-from trainer.cli import library_app
+from trainer.cli import app as trainer_app
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -32,9 +32,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for mounted in (ingest_app, search_app, infra_app, encoder_app):
+for mounted in (ingest_app, search_app, trainer_app, infra_app, encoder_app):
     app.add_typer(mounted)
-app.add_typer(library_app, name="library")
 
 
 @app.command()

@@ -9,9 +9,35 @@ import typer
 
 from encoder.processors import usable_cpus
 
+app = typer.Typer(add_completion=False)
 library_app = typer.Typer(
     name="library", help="Libraries of rock scans.", no_args_is_help=True, add_completion=False
 )
+app.add_typer(library_app)
+
+
+@app.command()
+def train(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Settings stronger than the file's: section.name=value, such as data.path=rocks.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the run: log, checkpoints, bundle.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Settings (TOML); see configs/.", show_default=False)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder, if there is one.")
+    ] = False,
+) -> None:
+    """Fit an encoder to a library of scans, and leave it as a bundle."""
+    from trainer.train_command import TrainRequest, run_train  # noqa: PLC0415  help answers at once
+
+    run_train(TrainRequest(config=config, overrides=tuple(overrides or ()), out=out, resume=resume))
 
 
 @library_app.callback()

@@ -81,12 +81,10 @@ class BuiltSlices:
     Attributes:
         slices: The slices.
         refused: Scans that gave none.
-        content: Names pixels and order: equal where the same content was cut in the same way.
     """
 
     slices: SliceSet
     refused: tuple[RefusedScan, ...]
-    content: str
 
 
 def build_slice_set(scans: Sequence[TrainingScan], options: CacheOptions) -> BuiltSlices:
@@ -119,8 +117,9 @@ def build_slice_set(scans: Sequence[TrainingScan], options: CacheOptions) -> Bui
     if not len(pixels):
         first = f", such as {refused[0]}" if refused else ""
         raise DataError(f"none of {len(scans)} scans gives a slice{first}")
-    slices = _slice_set(scans, index, pixels=pixels, label=options.label)
-    return BuiltSlices(slices=slices, refused=refused, content=content)
+    used = [(scan, entry) for scan, entry in zip(scans, index.scans, strict=True) if entry.slices]
+    slices = _slice_set(used, pixels, label=options.label, content=content)
+    return BuiltSlices(slices=slices, refused=refused)
 
 
 def _alone(folder: Path) -> FileLock:
@@ -221,14 +220,13 @@ def _cut(decoded: Decoded, size: int) -> _Cut:
 
 
 def _slice_set(
-    scans: Sequence[TrainingScan],
-    index: CacheIndex,
-    *,
+    used: Sequence[tuple[TrainingScan, CachedScan]],
     pixels: NDArray[np.uint8],
+    *,
     label: Literal["sample", "class"],
+    content: str,
 ) -> SliceSet:
     """Put pixels and what is known of their scans together."""
-    used = [(scan, entry) for scan, entry in zip(scans, index.scans, strict=True) if entry.slices]
     counts = np.array([entry.slices for _, entry in used])
     starts = np.cumsum(counts) - counts
     sample_names, sample = np.unique([scan.sample for scan, _ in used], return_inverse=True)
@@ -262,4 +260,5 @@ def _slice_set(
             entry.pixel_size_um if scan.pixel_size_um is None else scan.pixel_size_um
             for scan, entry in used
         ),
+        content=content,
     )

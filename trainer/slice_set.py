@@ -39,6 +39,8 @@ class SliceSet:
         porosity: (N,), float64, a fraction; NaN where it was not measured.
         permeability_md: (N,), float64, in millidarcy, above 0; NaN where it was not measured.
         pixel_size_um: (N,), float64, of the scan before resizing; NaN where it is not known.
+        content: Names pixels and order, where that is known: equal where the same content was cut
+            in the same way. Empty where it is not.
     """
 
     pixels: NDArray[np.uint8]
@@ -54,6 +56,7 @@ class SliceSet:
     porosity: NDArray[np.float64]
     permeability_md: NDArray[np.float64]
     pixel_size_um: NDArray[np.float64]
+    content: str = ""
 
     def __post_init__(self) -> None:
         """Refuse arrays that don't fit each other.
@@ -93,11 +96,16 @@ class SliceSet:
             for entry in fields(self)
             if entry.name != "pixels" and isinstance(getattr(self, entry.name), np.ndarray)
         }
-        return replace(self, pixels=self._pixels_of(chosen), **arrays)
+        return replace(
+            self, pixels=self._pixels_of(chosen), content=self._content_of(chosen), **arrays
+        )
 
     def _pixels_of(self, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
         is_range = len(chosen) > 0 and bool((np.diff(chosen) == 1).all())
         return self.pixels[chosen[0] : chosen[-1] + 1] if is_range else self.pixels[chosen]
+
+    def _content_of(self, chosen: NDArray[np.int64]) -> str:
+        return self.content and hashlib.sha256(self.content.encode() + chosen.tobytes()).hexdigest()
 
     def name_of(self, index: int) -> str:
         """Name a slice so that its file is found: ``E1/S1/a.tif, slice 3``."""

@@ -1,0 +1,13 @@
+"""Errors of training runs."""
+
+from __future__ import annotations
+
+from encoder.errors import LithoscopeError
+
+
+class TrainingError(LithoscopeError):
+    """A run that can't begin, go on or be resumed."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint that can't be written or read."""
