@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from encoder.processors import usable_cpus
+from trainer.evaluate_cli import app as evaluate_app
 
 app = typer.Typer(add_completion=False)
 library_app = typer.Typer(
     name="library", help="Libraries of rock scans.", no_args_is_help=True, add_completion=False
 )
 app.add_typer(library_app)
+app.add_typer(evaluate_app)
 
 
 @app.command()

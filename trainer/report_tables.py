@@ -174,7 +174,7 @@ def _name(model: ModelResult) -> Text:
 
 
 def _table(words: str, keys: tuple[FigureKey, ...]) -> Table:
-    table = Table(title=words, title_justify="left", box=SIMPLE_HEAD, show_lines=True)
+    table = Table(title=Text(words), title_justify="left", box=SIMPLE_HEAD, show_lines=True)
     table.add_column("model")
     for key in keys:
         table.add_column(Text("\n".join(title(key))), justify="right", min_width=12)
