@@ -68,7 +68,7 @@ def read_cached(stem: Path) -> tuple[CacheIndex, NDArray[np.uint8]] | None:
         index = CacheIndex.model_validate_json(stem.with_suffix(".json").read_bytes())
         mode: Literal["r"] | None = "r" if index.shape[0] else None  # nothing can't be mapped
         pixels = np.load(stem.with_suffix(".npy"), mmap_mode=mode, allow_pickle=False)
-    except (OSError, ValidationError, ValueError):  # ValueError: a header or a size that is wrong
+    except (OSError, EOFError, ValidationError, ValueError):  # the last: a header that is wrong
         return None
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
         return None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from encoder.commands.collect import collect_scans
+from encoder.commands.collect import collect_scans, plain_path
 from encoder.commands.reading import Libraries
 from encoder.decoding import DecodeLimits
+from encoder.metadata.index import MetadataIndex
 from encoder.metadata.places import stem_of, volume_of
 from encoder.metadata.problems import MetadataError
 from encoder.metadata.records import SourceKind
+from encoder.metadata.tables import TABLE_SUFFIXES
 from infra.stores import open_object_store
 from trainer.bucket_data import bucket_scans
 from trainer.scan_content import ContentHashes
@@ -18,6 +20,7 @@ from trainer.slice_cache import CacheOptions, DataError, build_slice_set
 from trainer.training_scan import FoundScans, RefusedScan, TrainingScan, known_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from encoder.commands.collect import ScanFile
@@ -35,13 +38,11 @@ class LoadedSlices:
 
     Attributes:
         slices: The slices.
-        content: Names pixels and order: the data's part of a run's provenance.
         refused: Scans that gave no slices.
         notes: What else is worth telling, a line each.
     """
 
     slices: SliceSet
-    content: str
     refused: tuple[RefusedScan, ...]
     notes: tuple[str, ...]
 
@@ -89,7 +90,6 @@ def load_slices(config: TrainConfig, settings: Settings) -> LoadedSlices:
         built = build_slice_set(found.scans, options)
     return LoadedSlices(
         slices=built.slices,
-        content=built.content,
         refused=(*found.refused, *built.refused),
         notes=tuple(found.notes),
     )
@@ -111,7 +111,7 @@ def find_training_scans(config: DataConfig, *, cache: Path) -> FoundScans:
         raise DataError(f"data.path: found {problem}; name the folder to train on")
     is_library = config.source == "library"
     files = collect_scans([folder], library=None if is_library else folder)
-    libraries = Libraries.of(files)
+    libraries = _rockir_library(folder, files) if config.source == "rockir" else Libraries.of(files)
     if libraries.problems:
         raise DataError("; ".join(libraries.problems))
     gathered = _Gathered(libraries, config.source)
@@ -121,6 +121,31 @@ def find_training_scans(config: DataConfig, *, cache: Path) -> FoundScans:
     found = gathered.found
     found.notes.extend([*files.notes, *libraries.notes([folder])])
     return _imaged_as(config.modality, found)
+
+
+def _rockir_library(folder: Path, files: Iterable[ScanFile]) -> Libraries:
+    """Read every table beside train, val and db_test: RockIR's may have any name.
+
+    Raises:
+        DataError: A table is wrong.
+    """
+    root = plain_path(folder)
+    try:
+        tables = [path for path in sorted(root.iterdir()) if _is_table(path)]
+        names = [file.inside.as_posix() for file in files if file.problem is None]
+        index = MetadataIndex.read(tables, root=root, scans=names)
+    except MetadataError as error:
+        raise DataError("; ".join(f"{root}/{problem}" for problem in error.problems)) from error
+    except OSError as error:
+        raise DataError(
+            f"{folder}: can't be listed ({error.strerror}); check its permissions"
+        ) from error
+    return Libraries(indexes={root: index})
+
+
+def _is_table(path: Path) -> bool:
+    name = path.name.casefold()
+    return name.endswith(TABLE_SUFFIXES) and not name.startswith(".") and path.is_file()
 
 
 def _imaged_as(modality: Modality | None, found: FoundScans) -> FoundScans:
