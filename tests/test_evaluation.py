@@ -23,7 +23,7 @@ from trainer.descriptions import (
     renamed,
     write_description,
 )
-from trainer.evaluation import Trial, average_models, evaluate, measure
+from trainer.evaluation import EvaluationResult, Trial, average_models, evaluate, measure
 from trainer.figures import FigureKey
 from trainer.measures import Case, EmbeddedSlices, Measure, mean_average_precision
 
@@ -120,6 +120,8 @@ def test_paired_differences_are_against_the_first_model() -> None:
     assert difference.value == pytest.approx(worse - good)
     assert difference.high < 0
     assert result.differences(FigureKey("R²", "porosity per sample")) == {}
+    turned = EvaluationResult(trial=trial, models=result.models, reference="worse")
+    assert turned.differences(MAP10)["good"].value == pytest.approx(good - worse)
 
 
 def test_runs_of_one_recipe_are_averaged() -> None:
@@ -162,4 +164,6 @@ def test_what_does_not_fit_is_refused() -> None:
         Trial(slices=trial.slices, queries=trial.queries[:0], database=trial.database)
     models = evaluate({"grey": GreyEncoder()}, trial).models
     with pytest.raises(EvaluationError, match="different names"):
-        type(evaluate({"grey": GreyEncoder()}, trial))(trial=trial, models=(*models, *models))
+        EvaluationResult(trial=trial, models=(*models, *models))
+    with pytest.raises(EvaluationError, match="no model is named 'dsnn'"):
+        EvaluationResult(trial=trial, models=models, reference="dsnn")

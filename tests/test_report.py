@@ -131,7 +131,7 @@ def test_json_holds_every_figure_and_null_where_there_is_none(
         assert len(values) == len(model.statistics)
         for key, statistic in model.statistics.items():
             assert values[told_key(key)]["value"] == pytest.approx(statistic.value)
-        assert ("difference_to_first" in told["figures"][0]) == (model is not result.models[0])
+        assert ("difference_to_reference" in told["figures"][0]) == (model is not result.models[0])
     alone = make_slices(reservoirs=3, samples=1, slices=2, size=32)
     every = np.arange(len(alone))
     hopeless = evaluate({"grey": GreyEncoder()}, Trial(slices=alone, queries=every, database=every))

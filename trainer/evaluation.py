@@ -136,21 +136,36 @@ class EvaluationResult:
 
     Attributes:
         trial: The slices.
-        models: In the order of tables.
+        models: In the order of tables, at least one.
+        reference: Name of the model that the others are compared with; None for the first.
     """
 
     trial: Trial
     models: tuple[ModelResult, ...]
+    reference: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse names that tables could not tell apart.
 
         Raises:
-            EvaluationError: Two models have one name.
+            EvaluationError: Two models have one name, or none is the reference.
         """
         names = [model.name for model in self.models]
         if len(set(names)) < len(names):
             raise EvaluationError(f"models to compare need different names, found {names}")
+        if self.reference is not None and self.reference not in names:
+            raise EvaluationError(f"no model is named {self.reference!r}; there are {names}")
+
+    @property
+    def base(self) -> ModelResult:
+        """The model that the others are compared with."""
+        named = {model.name: model for model in self.models}
+        return self.models[0] if self.reference is None else named[self.reference]
+
+    @property
+    def others(self) -> tuple[ModelResult, ...]:
+        """The models that are compared with it."""
+        return tuple(model for model in self.models if model is not self.base)
 
     @property
     def keys(self) -> tuple[FigureKey, ...]:
@@ -158,14 +173,13 @@ class EvaluationResult:
         return tuple(dict.fromkeys(key for model in self.models for key in model.statistics))
 
     def differences(self, key: FigureKey) -> dict[str, Interval]:
-        """A figure of each further model less that of the first, by paired bootstrap."""
-        first, *others = self.models
-        base = first.statistics.get(key)
+        """A figure of each other model less that of the reference, by paired bootstrap."""
+        base = self.base.statistics.get(key)
         if base is None:
             return {}
         return {
             model.name: model.statistics[key].difference(base)
-            for model in others
+            for model in self.others
             if key in model.statistics
         }
 

@@ -156,9 +156,9 @@ def _differences(result: EvaluationResult, keys: Sequence[FigureKey]) -> str:
                 for column in columns
             ),
         ]
-        for model in result.models[1:]
+        for model in result.others
     ]
-    first = result.models[0].name
+    first = result.base.name
     caption = f"Each model less {first}, by paired bootstrap over samples"
     return html.heading(f"Differences to {first}", 3) + html.table(
         [("Model", ""), *map(title, keys)], rows, caption=caption

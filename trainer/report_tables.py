@@ -102,10 +102,9 @@ def terminal_tables(result: EvaluationResult) -> list[Table]:
         table.add_row(_name(model), *(_cell(result, model, key) for key in keys))
     if len(result.models) == 1:
         return [table]
-    first = result.models[0].name
-    paired = _table(f"Differences to {first}, by paired bootstrap", keys)
+    paired = _table(f"Differences to {result.base.name}, by paired bootstrap", keys)
     columns = [result.differences(key) for key in keys]
-    for model in result.models[1:]:
+    for model in result.others:
         found = [column.get(model.name) for column in columns]
         paired.add_row(Text(model.name), *map(_difference, found))
     return [table, paired]
@@ -125,12 +124,13 @@ def report_dict(result: EvaluationResult) -> dict[str, Any]:
             "reservoirs": len(set(slices.reservoir[result.trial.queries].tolist())),
             "notes": list(result.trial.notes),
         },
+        "reference": result.base.name,
         "models": [_model_dict(result, model) for model in result.models],
     }
 
 
 def _model_dict(result: EvaluationResult, model: ModelResult) -> dict[str, Any]:
-    base = result.models[0]
+    base = result.base
     compared = {} if model is base else dict(base.statistics)
     return {
         "name": model.name,
@@ -158,7 +158,7 @@ def _figure_dict(key: FigureKey, statistic: Statistic, *, base: Statistic | None
         "samples": samples,
     }
     if base is not None:
-        described["difference_to_first"] = _interval_dict(statistic.difference(base))
+        described["difference_to_reference"] = _interval_dict(statistic.difference(base))
     return described
 
 
