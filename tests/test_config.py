@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,16 @@ def test_settings_are_read_without_torch() -> None:
     script = "import sys, trainer.config; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)  # noqa: S603  our own interpreter
     assert done.returncode == 0
+
+
+def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
+    page = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    text = page.partition("\n## Settings\n")[2]
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
+    expected = []
+    for section, values in TrainConfig():
+        for name, field in type(values).model_fields.items():
+            default = getattr(values, name)
+            told = "none" if default is None else f"`{str(default).lower()}`"
+            expected.append((f"{section}.{name}", told, field.description))
+    assert rows == expected

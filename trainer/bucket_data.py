@@ -75,14 +75,14 @@ def _look(
         name=entry.key,
         content=hashlib.sha256(f"{stat.etag}\n{layout}".encode()).hexdigest(),
         size_bytes=stat.size,
-        fetch=partial(_fetch, objects, stat, name=name, max_bytes=max_bytes),
+        fetch=partial(_fetch, objects, stat=stat, name=name, max_bytes=max_bytes),
         read=read,
         **known,
     )
 
 
 def _fetch(
-    objects: ObjectStore, stat: ObjectStat, folder: Path, *, name: str, max_bytes: int
+    objects: ObjectStore, folder: Path, *, stat: ObjectStat, name: str, max_bytes: int
 ) -> Path:
     path = folder / name
     objects.get(stat.key, path, max_bytes=max_bytes, etag=stat.etag)
