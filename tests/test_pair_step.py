@@ -13,7 +13,7 @@ from encoder.model_errors import EncoderError
 from encoder.siamese import SiameseResNet, SiameseSpec
 from trainer import pair_step
 from trainer.config import LossConfig
-from trainer.pair_step import BatchTargets, PairStep, Place, all_pairs, sides, trainable
+from trainer.pair_step import BatchTargets, PairStep, all_pairs, sides, trainable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +61,7 @@ def gradients(model: torch.nn.Module, loss: Tensor) -> dict[str, Tensor]:
 
 
 def run(model: DSNN | SiameseResNet, targets: BatchTargets) -> LossTerms:
-    terms: LossTerms = PairStep(model, SETTINGS, Place())(images(), targets, torch.float32)
+    terms: LossTerms = PairStep(model, SETTINGS)(images(), targets, autocast=torch.float32)
     return terms
 
 
@@ -168,7 +168,7 @@ def test_memory_does_not_grow_with_the_number_of_pairs(monkeypatch: pytest.Monke
             balanced=True,
         )
         kept.clear()
-        step = PairStep(model, SETTINGS, Place())
+        step = PairStep(model, SETTINGS)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             step._pair_terms(features, targets)  # noqa: SLF001  the part that has many pairs
         n_pairs = number * (number - 1) // 2

@@ -229,7 +229,7 @@ class Loop:
             batch.pixels.to(task.device, non_blocking=True), task.encoder.preprocessing
         )
         targets = self._known.targets(batch)
-        terms: LossTerms = self._step_module(images, targets, self._dtype)
+        terms: LossTerms = self._step_module(images, targets, autocast=self._dtype)
         self._optimiser.zero_grad(set_to_none=True)
         self._scaler.scale(terms.total).backward()  # type: ignore[no-untyped-call]  # torch's own
         self._scaler.unscale_(self._optimiser)
@@ -240,14 +240,14 @@ class Loop:
         numbers = torch.cat([mean, norm.reshape(1)]).tolist()  # the only wait for the device
         values = dict(zip((*LossTerms._fields, "gradient_norm"), numbers, strict=True))
         # In fp16 gradients overflow now and then: the scaler passes over such steps.
-        self._check(values, batch, targets)
+        self._check(values, batch, scaled=targets.scaled)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._scaler.step(self._optimiser)
         self._scaler.update()
         return values
 
-    def _check(self, values: dict[str, float], batch: Batch, targets: BatchTargets) -> None:
+    def _check(self, values: dict[str, float], batch: Batch, *, scaled: torch.Tensor) -> None:
         checked = dict(values)
         if self._scaler.is_enabled():
             del checked["gradient_norm"]
@@ -255,7 +255,7 @@ class Loop:
             checked,
             self._task.slices,
             indices=batch.indices,
-            scaled=targets.scaled,
+            scaled=scaled,
             step=self.step,
             epoch=self.epoch + 1,
         )
@@ -267,12 +267,12 @@ class Loop:
                 if isinstance(module, ResNetTrunk):
                     module.compile()
         if task.place.world == 1:
-            return PairStep(self._model, task.config.loss, task.place)
+            return PairStep(self._model, task.config.loss, place=task.place)
         on_gpu = task.device.type == "cuda"
         if on_gpu and not task.config.run.freeze_batchnorm:
             nn.SyncBatchNorm.convert_sync_batchnorm(self._model)  # type: ignore[no-untyped-call]  # torch's own
         return DistributedDataParallel(
-            PairStep(self._model, task.config.loss, task.place),
+            PairStep(self._model, task.config.loss, place=task.place),
             device_ids=[task.device.index] if on_gpu else None,
             gradient_as_bucket_view=True,
         )

@@ -106,20 +106,22 @@ class PairStep(nn.Module):
     of one process with the whole batch; so are the gradients' means.
     """
 
-    def __init__(self, model: TrainableModel, settings: LossConfig, place: Place) -> None:
+    def __init__(
+        self, model: TrainableModel, settings: LossConfig, *, place: Place | None = None
+    ) -> None:
         """Prepare the step.
 
         Args:
             model: What is trained.
             settings: Weights of the loss.
-            place: Which process this is.
+            place: Which process this is; None for the only one.
         """
         super().__init__()
         self.model = model
         self.settings = settings
-        self.place = place
+        self.place = place or Place()
 
-    def forward(self, images: Tensor, targets: BatchTargets, autocast: torch.dtype) -> LossTerms:
+    def forward(self, images: Tensor, targets: BatchTargets, *, autocast: torch.dtype) -> LossTerms:
         """Compute this process's part of the loss.
 
         Args:
@@ -146,19 +148,14 @@ class PairStep(nn.Module):
     def _pair_terms(self, features: tuple[Tensor, ...], targets: BatchTargets) -> Tensor:
         wanted = _pair_targets(targets, features[0].dtype)
         mine = slice(self.place.rank, None, self.place.world)
-        first, second = targets.pairs[:, mine]
-        wanted = wanted.select(mine)
+        pairs, wanted = targets.pairs[:, mine], wanted.select(mine)
         compare = partial(_compare, self.model)
         terms = features[0].new_zeros(3)
-        for start in range(0, len(first), PAIRS_AT_A_TIME):
+        if pairs.shape[1] > PAIRS_AT_A_TIME:  # differences are made again for the gradient
+            compare = partial(checkpoint, compare, use_reentrant=False, preserve_rng_state=False)
+        for start in range(0, pairs.shape[1], PAIRS_AT_A_TIME):
             part = slice(start, start + PAIRS_AT_A_TIME)
-            arguments = (features, first[part], second[part], wanted.select(part))
-            if len(first) <= PAIRS_AT_A_TIME:
-                terms = terms + compare(*arguments)
-            else:  # differences are computed again for the gradient instead of being kept
-                terms = terms + checkpoint(
-                    compare, *arguments, use_reentrant=False, preserve_rng_state=False
-                )
+            terms = terms + compare(features, pairs=pairs[:, part], wanted=wanted.select(part))
         return terms
 
     def _regression_term(self, features: tuple[Tensor, ...], targets: BatchTargets) -> Tensor:
@@ -187,11 +184,11 @@ def _pair_targets(targets: BatchTargets, dtype: torch.dtype) -> PairTargets:
 def _compare(
     model: TrainableModel,
     features: tuple[Tensor, ...],
-    first: Tensor,
-    second: Tensor,
+    *,
+    pairs: Tensor,
     wanted: PairTargets,
 ) -> Tensor:
-    a, b = (tuple(branch.index_select(0, rows) for branch in features) for rows in (first, second))
+    a, b = (tuple(branch.index_select(0, rows) for branch in features) for rows in pairs)
     if isinstance(model, DSNN):
         said = model.compare(BranchFeatures(*a), BranchFeatures(*b))
         return pair_terms(PairLogits(said.z1, said.z, said.z2), wanted)

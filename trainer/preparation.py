@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def prepare_encoder(
-    config: TrainConfig, slices: SliceSet, chosen: NDArray[np.int64]
+    config: TrainConfig, slices: SliceSet, *, chosen: NDArray[np.int64]
 ) -> NeuralEncoder:
     """Build what is to be trained.
 
@@ -63,8 +63,8 @@ def prepare_encoder(
         _check_preprocessing(encoder, config.preprocessing())
         return replace(encoder, init=f"trained, begun from {encoder.bundle_id}", bundle_id=None)
     mean, std = channel_statistics(slices, chosen)
-    targets = tuple(_fitted(target, slices, chosen) for target in model.spec.targets)
-    model.spec = _respecified(config, model, targets)
+    targets = tuple(_fitted(target, slices, chosen=chosen) for target in model.spec.targets)
+    model.spec = _respecified(config, model, targets=targets)
     if not entry.admits(model.spec):
         raise TrainingError(
             f"model.fusion {config.model.fusion!r} does not go with encoder {name!r}: its vectors "
@@ -107,7 +107,7 @@ def freeze_statistics(model: nn.Module) -> None:
 
 
 def _respecified(
-    config: TrainConfig, model: TrainableModel, targets: tuple[PropertyTarget, ...]
+    config: TrainConfig, model: TrainableModel, *, targets: tuple[PropertyTarget, ...]
 ) -> DSNNSpec | SiameseSpec:
     if isinstance(model, SiameseResNet):
         if config.model.fusion is not None:
@@ -120,7 +120,9 @@ def _respecified(
     return model.spec.model_copy(update={"targets": targets, "fusion": fusion})
 
 
-def _fitted(target: PropertyTarget, slices: SliceSet, chosen: NDArray[np.int64]) -> PropertyTarget:
+def _fitted(
+    target: PropertyTarget, slices: SliceSet, *, chosen: NDArray[np.int64]
+) -> PropertyTarget:
     pixel_size = torch.from_numpy(slices.pixel_size_um[chosen])
     return target.fit(_values(target, slices)[torch.from_numpy(chosen)], pixel_size)
 

@@ -58,7 +58,7 @@ def run_train(request: TrainRequest) -> None:
     config = load_config(request.config, request.overrides)
     with joined() as place:
         loaded = load_slices(config, load_settings())
-        split = _split(request, config, loaded)
+        split = _split(request, config, loaded=loaded)
         if not place.rank:
             _tell_data(loaded, split)
         with progress_bar() as progress:
@@ -68,13 +68,13 @@ def run_train(request: TrainRequest) -> None:
                 split=split,
                 run_folder=request.out,
                 resume=request.resume,
-                watch=None if place.rank else _watch(progress, config, loaded, split=split),
+                watch=None if place.rank else _watch(progress, config, loaded=loaded, split=split),
             )
         if not place.rank:
             _tell_result(result)
 
 
-def _split(request: TrainRequest, config: TrainConfig, loaded: LoadedSlices) -> Split:
+def _split(request: TrainRequest, config: TrainConfig, *, loaded: LoadedSlices) -> Split:
     written = request.out / SPLIT_NAME
     if request.resume and written.exists():
         return read_split(written, loaded.slices)
@@ -94,7 +94,7 @@ def _tell_data(loaded: LoadedSlices, split: Split) -> None:
     )
 
 
-def _watch(progress: Progress, config: TrainConfig, loaded: LoadedSlices, *, split: Split) -> Watch:
+def _watch(progress: Progress, config: TrainConfig, *, loaded: LoadedSlices, split: Split) -> Watch:
     """Show where training stands."""
     plan = BatchPlan(loaded.slices, split.train, pairs=config.pairs, seed=config.run.seed)
     epochs = config.schedule.epochs

@@ -101,7 +101,7 @@ def train(
     with joined() as place:
         former = _former_run(config, slices, run_folder=run_folder, resume=resume)
         with first_one_first(place):
-            encoder = prepare_encoder(config, slices, split.train)
+            encoder = prepare_encoder(config, slices, chosen=split.train)
         task = Task(
             config=config,
             slices=slices,
