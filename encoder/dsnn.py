@@ -158,12 +158,21 @@ class DSNN(EmbeddingModel[BranchFeatures]):
                 f"found {tuple(b.f1.shape)}; select rows before comparing"
             )
         w1, w2 = (a.f1 - b.f1).abs(), (a.f2 - b.f2).abs()
-        gate = self.gate(torch.cat([w1, w2], dim=1)).softmax(dim=1)
-        fused = (gate[:, :1] * w1 + gate[:, 1:] * w2) / 2
+        # Everything but the gate's softmax is linear in w1 and w2: each is read once, by the
+        # gate's first layer, its own classifier and the fused one, which never needs w'.
+        first = cast("nn.Linear", self.gate[0])
+        hidden = first.out_features
+        gate1, gate2 = first.weight[:, :FEATURES], first.weight[:, FEATURES:]
+        read1 = torch.cat([gate1, self.classifier1.weight, self.classifier.weight])
+        read2 = torch.cat([gate2, self.classifier2.weight, self.classifier.weight])
+        part1, part2 = functional.linear(w1, read1), functional.linear(w2, read2)
+        inner = part1[:, :hidden] + part2[:, :hidden] + first.bias
+        gate = self.gate[1:](inner).softmax(dim=1)
+        fused = (gate[:, 0] * part1[:, -1] + gate[:, 1] * part2[:, -1]) / 2
         return PairOutputs(
-            z=self.classifier(fused).squeeze(1),
-            z1=self.classifier1(w1).squeeze(1),
-            z2=self.classifier2(w2).squeeze(1),
+            z=fused + self.classifier.bias,
+            z1=part1[:, hidden] + self.classifier1.bias,
+            z2=part2[:, hidden] + self.classifier2.bias,
             gate=gate,
         )
 
