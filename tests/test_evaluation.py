@@ -135,7 +135,7 @@ def test_runs_of_one_recipe_are_averaged() -> None:
 
 def test_a_description_survives_its_file(tmp_path: Path) -> None:
     trial = make_trial(reservoirs=2, samples=2, slices=2)
-    described = describe(GreyEncoder(), trial.slices, trial.rows, name="first")
+    described = describe(GreyEncoder(), trial.slices, rows=trial.rows, name="first")
     path = tmp_path / "row.npz"
     write_description(path, described)
     again = read_description(path)
@@ -155,11 +155,11 @@ def test_what_does_not_fit_is_refused() -> None:
     other = make_slices(reservoirs=2, samples=2, slices=3, size=SIZE)
     small = make_slices(reservoirs=2, samples=2, slices=2, size=8)
     with pytest.raises(EvaluationError, match="encodes slices of 32 pixels, found 8"):
-        describe(GreyEncoder(), small, trial.rows)
+        describe(GreyEncoder(), small, rows=trial.rows)
     with pytest.raises(EvaluationError, match="other slices than those that are measured"):
         evaluate({"grey": GreyEncoder()}, trial, slices_of=lambda _: other)
     with pytest.raises(EvaluationError, match="2 of 8 slices were not encoded"):
-        measure(describe(GreyEncoder(), trial.slices, trial.rows[:6]), trial)
+        measure(describe(GreyEncoder(), trial.slices, rows=trial.rows[:6]), trial)
     with pytest.raises(EvaluationError, match="0 queries"):
         Trial(slices=trial.slices, queries=trial.queries[:0], database=trial.database)
     models = evaluate({"grey": GreyEncoder()}, trial).models

@@ -161,7 +161,7 @@ def test_views_are_the_first_three_of_each_kind(result: EvaluationResult) -> Non
             expected[View.SAME_RESERVOIR].append(int(row))
         else:
             expected[View.OTHER_RESERVOIRS].append(int(row))
-    for view, found in find_views(trial, model, query).items():
+    for view, found in find_views(trial, model, query=query).items():
         assert [one.row for one in found] == expected[view][:3]
         assert [one.rank for one in found] == [others.index(one.row) + 1 for one in found]
 
@@ -176,7 +176,9 @@ def test_a_view_without_slices_is_drawn_as_such(result: EvaluationResult) -> Non
     slices = result.trial.slices
     assert (
         draw_found(slices, []).size
-        == draw_found(slices, find_views(result.trial, result.models[0], 0)[View.SAME_SAMPLE]).size
+        == draw_found(
+            slices, find_views(result.trial, result.models[0], query=0)[View.SAME_SAMPLE]
+        ).size
     )
     row = int(np.flatnonzero(np.isnan(slices.porosity))[0])
     assert measured_line(slices, row) == "not measured"
@@ -192,6 +194,13 @@ def test_terminal_tables_name_models_origins_and_runs(result: EvaluationResult) 
     assert "made by hand; weights" in " ".join(text.split())
     assert f"{averaged.statistics[MAP10].value:.3f}" in text
     assert "Differences to grey" in text
+    assert "accuracy@1" in text
+    narrow = Console(width=80, record=True, file=io.StringIO())
+    narrow.print(*terminal_tables(shown, width=80))
+    cut = narrow.export_text()
+    assert "mAP@10" in cut
+    assert "accuracy@1" not in cut
+    assert max(map(len, cut.splitlines())) <= 80
 
 
 def test_best_is_the_largest_score_but_the_smallest_error(result: EvaluationResult) -> None:

@@ -221,15 +221,15 @@ def _draws(number: int, resamples: int, *, seed: int) -> Iterator[NDArray[np.flo
     random = np.random.default_rng(seed)
     step = max(1, _DRAWS_KEPT // number)
     for start in range(0, resamples, step):
-        yield _draw(random, number, min(step, resamples - start))
+        yield _draw(random, number, resamples=min(step, resamples - start))
 
 
 @lru_cache(maxsize=2)
 def _few_draws(number: int, resamples: int, *, seed: int) -> NDArray[np.float64]:
-    return _draw(np.random.default_rng(seed), number, resamples)
+    return _draw(np.random.default_rng(seed), number, resamples=resamples)
 
 
-def _draw(random: np.random.Generator, number: int, resamples: int) -> NDArray[np.float64]:
+def _draw(random: np.random.Generator, number: int, *, resamples: int) -> NDArray[np.float64]:
     drawn = random.integers(number, size=(resamples, number))
     places = drawn + number * np.arange(resamples)[:, np.newaxis]
     counts = np.bincount(places.ravel(), minlength=number * resamples)

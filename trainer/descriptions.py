@@ -102,8 +102,8 @@ class Description:
 def describe(
     encoder: Encoder,
     slices: SliceSet,
-    rows: NDArray[np.int64],
     *,
+    rows: NDArray[np.int64],
     name: str | None = None,
     precision: Precision = "auto",
     on_done: Callable[[int], None] = lambda _: None,

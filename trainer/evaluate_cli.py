@@ -56,7 +56,7 @@ def evaluate(  # noqa: PLR0913  a command's options
     from infra.settings import load_settings  # noqa: PLC0415
     from trainer.evaluate_command import EvaluationRequest, run_evaluation  # noqa: PLC0415
     from trainer.report import write_report  # noqa: PLC0415
-    from trainer.report_tables import facts, terminal_tables  # noqa: PLC0415
+    from trainer.report_tables import PIPE_WIDTH, facts, terminal_tables  # noqa: PLC0415
 
     request = EvaluationRequest(
         models=tuple(models),
@@ -78,8 +78,8 @@ def evaluate(  # noqa: PLR0913  a command's options
     files = write_report(result, out)
     console = Console()
     if not console.is_terminal:
-        console = Console(width=130)
+        console = Console(width=PIPE_WIDTH)
     for name, value in facts(result.trial):
         console.print(f"{name}: {value}", markup=False, highlight=False)
-    console.print(*terminal_tables(result))
+    console.print(*terminal_tables(result, width=console.width))
     typer.echo(f"{files.html}\n{files.json}")

@@ -81,7 +81,7 @@ def run_evaluation(
     contestants = find_contestants(request.models, settings)
     config = _fit_to_bundle(_config(request), contestants)
     loaded = load_slices(config, settings)
-    split = _split(request, config, loaded.slices)
+    split = _split(request, config, slices=loaded.slices)
     trial = _trial(request, loaded, split=split)
     encoders = _build(contestants, config.preprocessing(), training=_training(trial, split))
     sizes: dict[str, SliceSet] = {config.preprocessing().fingerprint(): loaded.slices}
@@ -146,7 +146,7 @@ def _with_preprocessing(config: TrainConfig, preprocessing: Preprocessing) -> Tr
     return config.model_copy(update={"data": data, "model": model})
 
 
-def _split(request: EvaluationRequest, config: TrainConfig, slices: SliceSet) -> Split | None:
+def _split(request: EvaluationRequest, config: TrainConfig, *, slices: SliceSet) -> Split | None:
     """The split that was named, else the first run's, else a new one; None where none is needed."""
     if request.split is not None:
         return read_split(request.split, slices)
@@ -168,12 +168,14 @@ def _trial(request: EvaluationRequest, loaded: LoadedSlices, *, split: Split | N
     if request.part in {"train", "all"}:
         notes.append("Queries may have been trained on: their figures flatter")
     slices = loaded.slices
-    queries = _rows(request.part, slices, split)
-    database = queries if request.database == "same" else _rows(request.database, slices, split)
+    queries = _rows(request.part, slices, split=split)
+    database = (
+        queries if request.database == "same" else _rows(request.database, slices, split=split)
+    )
     return Trial(slices=slices, queries=queries, database=database, notes=tuple(notes))
 
 
-def _rows(part: str, slices: SliceSet, split: Split | None) -> NDArray[np.int64]:
+def _rows(part: str, slices: SliceSet, *, split: Split | None) -> NDArray[np.int64]:
     if part == "all" or split is None:
         return np.arange(len(slices), dtype=np.int64)
     return cast("NDArray[np.int64]", getattr(split, part))

@@ -206,7 +206,7 @@ def evaluate(
     models = []
     for name, encoder in encoders.items():
         slices = trial.slices if slices_of is None else slices_of(encoder)
-        described = describe(encoder, slices, trial.rows, name=name, on_done=on_done)
+        described = describe(encoder, slices, rows=trial.rows, name=name, on_done=on_done)
         models.append(measure(described, trial))
     return EvaluationResult(trial=trial, models=tuple(models))
 

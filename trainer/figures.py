@@ -22,7 +22,8 @@ class FigureKey(NamedTuple):
 
     def __str__(self) -> str:
         """One line for messages and tables."""
-        return f"{self.measure}{'@' if self.at[:1].isdigit() else ' '}{self.at}, {self.scope}"
+        joint = "" if not self.at else " " if self.at.startswith("top") else "@"
+        return f"{self.measure}{joint}{self.at}, {self.scope}"
 
 
 def at_k(k: int | None) -> str:

@@ -129,7 +129,7 @@ def _figures(result: EvaluationResult) -> list[str]:
     keys = headlines(result)
     head = [("Model", ""), *map(title, keys)]
     rows = [
-        [_model_cell(model), *(_figure_cell(result, model, key) for key in keys)]
+        [_model_cell(model), *(_figure_cell(result, model, key=key) for key in keys)]
         for model in result.models
     ]
     parts = [
@@ -217,7 +217,7 @@ def _sheets(result: EvaluationResult, beside: Sequence[str]) -> list[str]:
         columns = []
         for model in models:
             rows = [html.heading(model.name, 3)]
-            for view, found in find_views(result.trial, model, query).items():
+            for view, found in find_views(result.trial, model, query=query).items():
                 words = f"{_VIEW_NAMES[view]}, as {model.name} ranks them"
                 sheet = html.picture(webp(draw_found(slices, found)), "webp", words=words)
                 rows.append(html.heading(_VIEW_NAMES[view], 4) + sheet)
@@ -247,13 +247,13 @@ def _figure_table(result: EvaluationResult, keys: Sequence[FigureKey], *, captio
     models = [model for model in result.models if not model.statistics.keys().isdisjoint(keys)]
     head = [("Figure", ""), *((model.name, "") for model in models)]
     rows = [
-        [html.cell(*title(key)), *(_figure_cell(result, model, key) for model in models)]
+        [html.cell(*title(key)), *(_figure_cell(result, model, key=key) for model in models)]
         for key in keys
     ]
     return html.table(head, rows, caption=caption)
 
 
-def _figure_cell(result: EvaluationResult, model: ModelResult, key: FigureKey) -> str:
+def _figure_cell(result: EvaluationResult, model: ModelResult, *, key: FigureKey) -> str:
     interval = model.interval(key)
     if interval is None:
         return html.cell("–")

@@ -27,9 +27,9 @@ th, td { padding: .35rem .8rem; text-align: right; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; font-size: .88rem; }
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; max-width: 22rem; }
-td small, th small { display: block; font-weight: 400; white-space: nowrap; }
-th:first-child small, td:first-child small { white-space: normal; }
+th:first-child, td:first-child { text-align: left; min-width: 14rem; max-width: 22rem; }
+td small, th small { display: block; font-weight: 400; }
+td + td small { white-space: nowrap; }
 dl { display: grid; grid-template-columns: max-content auto; gap: .2rem 1.5rem; margin: 1rem 0; }
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
 .best { color: var(--accent); font-weight: 700; }

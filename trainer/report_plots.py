@@ -119,7 +119,9 @@ def draw_retrieved(trial: Trial, model: ModelResult) -> bytes | None:
     queries = trial.measured(trial.queries)
     retrieved = [trial.measured(rows) for rows in model.retrieved.T]
     shown = [
-        quantity for quantity in COMPARED if len(_against(queries, retrieved[0], quantity).known.x)
+        quantity
+        for quantity in COMPARED
+        if len(_against(queries, retrieved[0], quantity=quantity).known.x)
     ]
     if not shown:
         return None
@@ -128,7 +130,7 @@ def draw_retrieved(trial: Trial, model: ModelResult) -> bytes | None:
     for row, quantity in zip(grid, shown, strict=True):
         groups = {}
         for rank, values in enumerate(retrieved, start=1):
-            points = _against(queries, values, quantity).known
+            points = _against(queries, values, quantity=quantity).known
             axes, colour = row[rank - 1], _RANK_COLOURS[(rank - 1) % 3]
             _draw_cross(axes, points, colour=colour, size=9, label=f"top-{rank}")
             _finish_cross(axes, points, quantity=quantity, words=("query", f"top-{rank}"))
@@ -138,7 +140,7 @@ def draw_retrieved(trial: Trial, model: ModelResult) -> bytes | None:
     return _png(figure)
 
 
-def _against(queries: PropertyValues, found: PropertyValues, quantity: Quantity) -> Points:
+def _against(queries: PropertyValues, found: PropertyValues, *, quantity: Quantity) -> Points:
     return Points(queries.of(quantity), found.of(quantity))
 
 

@@ -58,7 +58,7 @@ def choose_queries(trial: Trial, number: int) -> list[int]:
     return queries
 
 
-def find_views(trial: Trial, model: ModelResult, query: int) -> dict[View, list[Found]]:
+def find_views(trial: Trial, model: ModelResult, *, query: int) -> dict[View, list[Found]]:
     """Find the first slices of each view, as a search page shows them.
 
     Args:

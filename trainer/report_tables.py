@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 SIGNED = "+.3f"
 
+PIPE_WIDTH = 140
+"""Characters of a line where there is no terminal."""
+
+_MODEL_WIDTH = 28
+_FIGURE_WIDTH = 12
+
 
 def headlines(result: EvaluationResult) -> tuple[FigureKey, ...]:
     """Figures of the short table that any model has."""
@@ -94,12 +100,17 @@ def best_names(result: EvaluationResult, key: FigureKey) -> set[str]:
     return {name for name, value in values.items() if value == best}
 
 
-def terminal_tables(result: EvaluationResult) -> list[Table]:
-    """Lay the short table out, and paired differences where there are several models."""
-    keys = headlines(result)
+def terminal_tables(result: EvaluationResult, *, width: int = PIPE_WIDTH) -> list[Table]:
+    """Lay the short table out, and paired differences where there are several models.
+
+    Args:
+        result: The evaluation.
+        width: Characters of a line; on a narrow terminal the last columns are left out.
+    """
+    keys = headlines(result)[: max(1, (width - _MODEL_WIDTH - 4) // (_FIGURE_WIDTH + 3))]
     table = _table("Figures with 95 % intervals", keys)
     for model in result.models:
-        table.add_row(_name(model), *(_cell(result, model, key) for key in keys))
+        table.add_row(_name(model), *(_cell(result, model, key=key) for key in keys))
     if len(result.models) == 1:
         return [table]
     paired = _table(f"Differences to {result.base.name}, by paired bootstrap", keys)
@@ -175,9 +186,9 @@ def _name(model: ModelResult) -> Text:
 
 def _table(words: str, keys: tuple[FigureKey, ...]) -> Table:
     table = Table(title=Text(words), title_justify="left", box=SIMPLE_HEAD, show_lines=True)
-    table.add_column("model")
+    table.add_column("model", min_width=_MODEL_WIDTH)
     for key in keys:
-        table.add_column(Text("\n".join(title(key))), justify="right", min_width=12)
+        table.add_column(Text("\n".join(title(key))), justify="right", width=_FIGURE_WIDTH)
     return table
 
 
@@ -187,7 +198,7 @@ def _difference(interval: Interval | None) -> Text:
     return Text.assemble(number(interval.value, SIGNED), (f"\n{short_bounds(interval)}", "dim"))
 
 
-def _cell(result: EvaluationResult, model: ModelResult, key: FigureKey) -> Text:
+def _cell(result: EvaluationResult, model: ModelResult, *, key: FigureKey) -> Text:
     interval = model.interval(key)
     if interval is None:
         return Text("–")
