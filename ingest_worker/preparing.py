@@ -28,8 +28,8 @@ from infra.store_errors import (
     ObjectTooLargeError,
     StoreRefusedError,
 )
-from ingest_worker.outcomes import Deferred, Quarantined, Unchanged
 from infra.stored_scans import file_name, read_options
+from ingest_worker.outcomes import Deferred, Quarantined, Unchanged
 from ingest_worker.refusing import CRASH_FAULT, KEY_FAULT, one_line, refusal, store_fault
 from ingest_worker.steps import Prepared, Refusal, Rekeying, Removal, Step, Suspect
 
