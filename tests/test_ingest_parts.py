@@ -22,10 +22,10 @@ from infra.indexing.errors import IndexUnavailableError, VectorIndexError
 from infra.indexing.records import SliceRow, slice_columns
 from infra.indexing.schema import TableSchema
 from infra.store_errors import StoreAwayError, StoreRefusedError
+from infra.stored_scans import file_name, read_options
 from ingest_site import IngestSite, flat
 from ingest_worker.outcomes import Indexed, Rekeyed
 from ingest_worker.patience import Patience
-from ingest_worker.reading import file_name, read_options
 from ingest_worker.rows import rekeyed_row
 
 if TYPE_CHECKING:
