@@ -9,6 +9,7 @@ import typer
 
 from encoder.processors import usable_cpus
 from trainer.evaluate_cli import app as evaluate_app
+from trainer.publish_cli import app as publish_app
 
 app = typer.Typer(add_completion=False)
 library_app = typer.Typer(
@@ -16,6 +17,7 @@ library_app = typer.Typer(
 )
 app.add_typer(library_app)
 app.add_typer(evaluate_app)
+app.add_typer(publish_app)
 
 
 @app.command()

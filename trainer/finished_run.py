@@ -1,0 +1,159 @@
+"""A finished run, as publishing takes it: what was learned, from what, with which settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from encoder.bundle import verify_bundle
+from encoder.errors import LithoscopeError
+from trainer.config import TrainConfig
+from trainer.splits import PARTS, Split, SplitError, read_split
+from trainer.training import BUNDLE_NAME, CONFIG_NAME, RESULT_NAME, SPLIT_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from encoder.bundle_manifest import BundleManifest
+    from trainer.slice_set import SliceSet
+
+
+class PublishError(LithoscopeError):
+    """A run that can't be published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRun:
+    """What a run left.
+
+    Attributes:
+        folder: The run's folder.
+        config: Its settings.
+        manifest: What its bundle says.
+    """
+
+    folder: Path
+    config: TrainConfig
+    manifest: BundleManifest
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of its bundle."""
+        return self.folder / BUNDLE_NAME
+
+    @property
+    def split(self) -> Path:
+        """File of its split."""
+        return self.folder / SPLIT_NAME
+
+    def split_fingerprint(self) -> str:
+        """SHA-256 of the file of its split, in hexadecimal digits.
+
+        Raises:
+            PublishError: It can't be read.
+        """
+        return hashlib.sha256(_read(self.split)).hexdigest()
+
+
+def read_run(folder: Path, *, data: Path | None = None) -> FinishedRun:
+    """Read what a run left.
+
+    Args:
+        folder: The run's folder.
+        data: Where its data is now; None for where it was.
+
+    Raises:
+        PublishError: It is no run, or not finished.
+        BundleError: Its bundle is refused.
+    """
+    if not (folder / CONFIG_NAME).is_file():
+        raise PublishError(
+            f"{folder}: no run ({CONFIG_NAME} is missing); name the folder that "
+            "`lithoscope train --out` was given"
+        )
+    if not (folder / RESULT_NAME).is_file() or not (folder / BUNDLE_NAME).is_dir():
+        raise PublishError(
+            f"{folder}: the run is not finished; go on with it: `lithoscope train --out {folder} "
+            "--resume`, with the settings that it was begun with"
+        )
+    try:
+        config = TrainConfig.model_validate_json(_read(folder / CONFIG_NAME))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise PublishError(
+            f"{folder / CONFIG_NAME}: no settings ({'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}); copy the run again"
+        ) from error
+    if data is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"path": data})})
+    return FinishedRun(folder=folder, config=config, manifest=verify_bundle(folder / BUNDLE_NAME))
+
+
+def split_of(run: FinishedRun, slices: SliceSet) -> Split:
+    """Find the run's parts among the slices that are there now.
+
+    Samples that came since are left out; those that were there must be as they were.
+
+    Args:
+        run: The run.
+        slices: Slices of its data, with its settings.
+
+    Returns:
+        The split, of indices into ``slices``.
+
+    Raises:
+        SplitError: The split is damaged, or slices that it is of are gone or others now.
+    """
+    try:
+        return read_split(run.split, slices)
+    except SplitError:
+        rows = np.flatnonzero(np.isin(slices.sample, _numbers(run, slices)))
+        if len(rows) in (0, len(slices)):
+            raise
+        found = read_split(run.split, _only(slices, rows))
+        train, val, test = (rows[getattr(found, part)] for part in PARTS)
+        left_out = len(slices.sample_names) - len(np.unique(slices.sample[rows]))
+        note = f"{left_out} samples came since the run began: left out"
+        return replace(found, train=train, val=val, test=test, notes=(*found.notes, note))
+
+
+def _numbers(run: FinishedRun, slices: SliceSet) -> list[int]:
+    """Numbers of the samples that the split is of."""
+    try:
+        told: dict[str, Any] = json.loads(_read(run.split))["samples"]
+        names: Collection[str] = {name for part in told.values() for name in part}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SplitError(f"{run.split}: no split ({error}); begin a new run") from error
+    return [number for number, name in enumerate(slices.sample_names) if name in names]
+
+
+def _only(slices: SliceSet, rows: NDArray[np.int64]) -> SliceSet:
+    """Some slices as if there were no others; pixels are not looked at, and not copied."""
+    told: dict[str, Any] = {
+        name: getattr(slices, name)[rows]
+        for name in ("number", "porosity", "permeability_md", "pixel_size_um")
+    }
+    for name in ("scan", "sample", "reservoir", "label"):
+        used, renumbered = np.unique(getattr(slices, name)[rows], return_inverse=True)
+        names = getattr(slices, f"{name}_names")
+        told[name] = renumbered.astype(np.int64)
+        told[f"{name}_names"] = tuple(names[number] for number in used)
+    shape = (len(rows), slices.size, slices.size, 3)
+    return replace(slices, pixels=np.broadcast_to(np.uint8(0), shape), content="", **told)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PublishError(
+            f"{path}: can't be read ({error.strerror}); check it and its permissions"
+        ) from error
