@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import json
 import sys
 from dataclasses import dataclass, field, replace
@@ -27,17 +26,17 @@ import numpy as np
 from rich.console import Console
 
 from encoder.bundle import load_bundle
-from encoder.encoders import NeuralEncoder, build_encoder
 from encoder.model_errors import WeightsError
 from encoder.processors import usable_cpus
 from encoder.progress import progress_bar
 from encoder.registry import build_model, find_entry
 from infra.settings import load_settings
 from infra.weights import find_weights
+from kept import Kept, changed, slug, untrained
 from trainer.baselines import KazeWords
 from trainer.batches import BatchPlan
-from trainer.config import TrainConfig, load_config
-from trainer.descriptions import describe, read_description, renamed, write_description
+from trainer.config import load_config
+from trainer.descriptions import describe
 from trainer.evaluation import EvaluationResult, ModelResult, Trial, average_models, measure
 from trainer.figures import FigureKey
 from trainer.library_data import load_slices
@@ -48,14 +47,14 @@ from trainer.report_tables import PIPE_WIDTH, bounds, number, terminal_tables
 from trainer.run_log import VALIDATIONS_NAME
 from trainer.splits import Split
 from trainer.synthetic import build_library
-from trainer.training import train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from encoder.dsnn import DSNN, DSNNSpec, Fusion
-    from encoder.encoders import Encoder
+    from encoder.encoders import Encoder, NeuralEncoder
     from trainer.bootstrap import Statistic
+    from trainer.config import TrainConfig
     from trainer.descriptions import Description
     from trainer.slice_set import SliceSet
 
@@ -194,42 +193,34 @@ class Bench:
         """Vectors of one run of a row, from the cache where they are there."""
         config = self._settings(row, start=start, seed=seed) if row.encoder else None
         settings = "" if config is None else config.model_dump_json(exclude={"data"})
-        words = [row.fusion or "", str(row.trained), settings, self.slices.fingerprint()]
-        key = hashlib.sha256("\n".join(words).encode()).hexdigest()[:10]
-        path = self.work / "vectors" / f"{slug(row.name)}-{seed}-{key}.npz"
-        if path.exists():
-            return renamed(read_description(path), row.name)
-        encoder = self._encoder(row, config=config)
-        described = describe(encoder, self.slices, rows=self.trial.rows, name=row.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_description(path, described)
-        return described
+
+        def make() -> Description:
+            encoder = self._encoder(row, config=config)
+            return describe(encoder, self.slices, rows=self.trial.rows, name=row.name)
+
+        return self._kept.description(
+            row.name,
+            make,
+            file=f"{slug(row.name)}-{seed}",
+            words=[row.fusion or "", str(row.trained), settings],
+        )
 
     def _encoder(self, row: Row, *, config: TrainConfig | None) -> Encoder:
         if config is None:
             training = np.asarray(self.slices.pixels[self.split.train])
             return KazeWords(training, self.config.preprocessing())
         if not row.trained:
-            weights = find_weights(find_entry(row.encoder).backbone, config.model.init)
-            return build_encoder(
-                row.encoder,
-                config.model.init,
-                weights_path=weights,
-                preprocessing=config.preprocessing(),
-            )
+            return untrained(config)
         trained = load_bundle(self._run(row, config) / "bundle")
         return trained if row.fusion is None else fused(trained, row.fusion)
 
     def _run(self, row: Row, config: TrainConfig) -> Path:
         """Folder of a finished training: rows with the same settings share one."""
-        told = config.model_dump_json(exclude={"data"}) + self.slices.fingerprint()
-        key = hashlib.sha256(told.encode()).hexdigest()[:10]
-        folder = self.work / "runs" / f"{config.model.encoder}-{config.pairs.strategy}-{key}"
-        if not (folder / "result.json").exists():
-            print(f"training {row.name}, seed {config.run.seed}: {folder}", flush=True)
-            result = train(config, self.slices, split=self.split, run_folder=folder, resume=True)
-            print(f"  {result.seconds:.0f} s, best validation mAP@10 {result.best_map}", flush=True)
-        return folder
+        return self._kept.training(config, self.split, called=row.name)
+
+    @property
+    def _kept(self) -> Kept:
+        return Kept(self.work, self.slices)
 
     def time_to_match(self, rows: Sequence[Row]) -> str | None:
         """Tell when all pairs of a batch reach the best of drawn pairs; None where not trained."""
@@ -252,14 +243,6 @@ class Bench:
         )
 
 
-def changed(config: TrainConfig, changes: dict[str, dict[str, Any]]) -> TrainConfig:
-    """Return settings with some changed, all checked again."""
-    values = config.model_dump()
-    for section, names in changes.items():
-        values[section] |= names
-    return TrainConfig.model_validate(values)
-
-
 def fused(encoder: NeuralEncoder, fusion: Fusion) -> NeuralEncoder:
     """Return a DSNN that fuses its branches in another way."""
     spec = cast("DSNNSpec", encoder.architecture).model_copy(update={"fusion": fusion})
@@ -267,11 +250,6 @@ def fused(encoder: NeuralEncoder, fusion: Fusion) -> NeuralEncoder:
     model.load_state_dict(encoder.model.state_dict())
     name = "dsnn-split" if fusion == "split" else "dsnn"
     return replace(encoder, name=name, model=model)
-
-
-def slug(name: str) -> str:
-    """A name for files."""
-    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
 def validation_curve(path: Path) -> list[tuple[float, float]]:

@@ -6,7 +6,7 @@ Shapes: Q queries, N slices of the database.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -101,6 +101,18 @@ class Trial:
         return alike
 
 
+class Asked(NamedTuple):
+    """A model's vectors, and what is asked of them.
+
+    Attributes:
+        description: Its vectors and predictions of all slices of the trial.
+        trial: Queries and database.
+    """
+
+    description: Description
+    trial: Trial
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelResult:
     """Figures of one model.
@@ -111,6 +123,8 @@ class ModelResult:
         retrieved: (Q, 3) slices that each query found first, its sample left out; -1 for none.
         runs: Trainings that the figures are the mean of.
         note: What else is to be told of it.
+        folds: In cross-validation, who was asked what: each fold's vectors, in a space of their
+            own, with its queries and database.
     """
 
     description: Description
@@ -118,6 +132,7 @@ class ModelResult:
     retrieved: NDArray[np.int64]
     runs: int = 1
     note: str = ""
+    folds: tuple[Asked, ...] = ()
 
     @property
     def name(self) -> str:
@@ -129,6 +144,13 @@ class ModelResult:
         statistic = self.statistics.get(key)
         return None if statistic is None else statistic.interval()
 
+    def asked_of(self, query: int, trial: Trial) -> Asked:
+        """Who answers a query, and from which database: its fold, or the model itself."""
+        for fold in self.folds:
+            if query in fold.trial.queries:
+                return fold
+        return Asked(self.description, trial)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EvaluationResult:
@@ -138,11 +160,13 @@ class EvaluationResult:
         trial: The slices.
         models: In the order of tables, at least one.
         reference: Name of the model that the others are compared with; None for the first.
+        headlines: Figures of the short table, as far as any model has them.
     """
 
     trial: Trial
     models: tuple[ModelResult, ...]
     reference: str | None = None
+    headlines: tuple[FigureKey, ...] = HEADLINES
 
     def __post_init__(self) -> None:
         """Refuse names that tables could not tell apart.
@@ -211,12 +235,15 @@ def evaluate(
     return EvaluationResult(trial=trial, models=tuple(models))
 
 
-def measure(description: Description, trial: Trial) -> ModelResult:
+def measure(
+    description: Description, trial: Trial, *, ks: Sequence[int | None] = KS
+) -> ModelResult:
     """Compute every figure of a model.
 
     Args:
         description: Its vectors and predictions of all slices of the trial.
         trial: Slices to measure on.
+        ks: How many places count; None for all.
 
     Raises:
         EvaluationError: The description is of other slices.
@@ -226,16 +253,33 @@ def measure(description: Description, trial: Trial) -> ModelResult:
             f"{description.name}: was described on other slices than those that are measured; "
             "models are compared on the same scans, cut alike"
         )
-    retrieved = _retrieve(description, trial)
-    statistics = _retrieval_figures(description, trial)
-    measured = trial.measured(trial.queries)
-    predicted = description.predictions(trial.queries)
-    if predicted is not None:
-        statistics |= prediction_statistics(measured, predicted, samples=trial.samples)
-    statistics |= retrieval_statistics(
-        measured, [trial.measured(rows) for rows in retrieved.T], samples=trial.samples
+    statistics: dict[FigureKey, Statistic] = {}
+    for key, values in query_scores(description, trial, ks=ks).items():
+        statistics[key] = mean_statistic(values, trial.samples)
+    retrieved = first_retrieved(description, trial)
+    statistics |= property_figures(
+        trial, description.predictions(trial.queries), retrieved=retrieved
     )
     return ModelResult(description=description, statistics=statistics, retrieved=retrieved)
+
+
+def property_figures(
+    trial: Trial, predicted: PropertyValues | None, *, retrieved: NDArray[np.int64]
+) -> dict[FigureKey, Statistic]:
+    """Measure predicted properties, and those of what was retrieved.
+
+    Args:
+        trial: Whose Q queries were asked.
+        predicted: Of the Q queries; None where the model predicts none.
+        retrieved: (Q, 3) slices that each query found first; -1 for none.
+    """
+    measured = trial.measured(trial.queries)
+    found: dict[FigureKey, Statistic] = {}
+    if predicted is not None:
+        found |= prediction_statistics(measured, predicted, samples=trial.samples)
+    return found | retrieval_statistics(
+        measured, [trial.measured(rows) for rows in retrieved.T], samples=trial.samples
+    )
 
 
 def average_models(models: Sequence[ModelResult], *, note: str = "") -> ModelResult:
@@ -260,20 +304,31 @@ def average_models(models: Sequence[ModelResult], *, note: str = "") -> ModelRes
     )
 
 
-def _retrieval_figures(description: Description, trial: Trial) -> dict[FigureKey, Statistic]:
+def query_scores(
+    description: Description, trial: Trial, *, ks: Sequence[int | None] = KS
+) -> dict[FigureKey, NDArray[np.float64]]:
+    """Score each query by every measure of retrieval.
+
+    Args:
+        description: Vectors of all slices of the trial.
+        trial: Queries and database.
+        ks: How many places count; None for all.
+
+    Returns:
+        (Q,) each, NaN where there is nothing to measure.
+    """
     queries = description.embedded(trial.queries, trial.slices)
     database = description.embedded(trial.database, trial.slices)
     alike = trial.distinct_cases
-    found: dict[FigureKey, Statistic] = {}
+    found: dict[FigureKey, NDArray[np.float64]] = {}
     for case in dict.fromkeys(alike.values()):
-        for scores in score_queries(queries, database, case=case, ks=KS):
-            statistic = mean_statistic(scores.values, trial.samples)
+        for scores in score_queries(queries, database, case=case, ks=ks):
             for named in (named for named, same in alike.items() if same is case):
-                found[FigureKey(scores.measure, named, at_k(scores.k))] = statistic
+                found[FigureKey(scores.measure, named, at_k(scores.k))] = scores.values
     return found
 
 
-def _retrieve(description: Description, trial: Trial) -> NDArray[np.int64]:
+def first_retrieved(description: Description, trial: Trial) -> NDArray[np.int64]:
     """(Q, 3) slices that each query found first, its sample left out; -1 for none."""
     queries = description.embedded(trial.queries, trial.slices)
     database = description.embedded(trial.database, trial.slices)

@@ -69,8 +69,9 @@ def find_views(trial: Trial, model: ModelResult, *, query: int) -> dict[View, li
     Returns:
         Three slices of each view, or as many as there are.
     """
-    asked = model.description.embedded(np.array([query]), trial.slices)
-    database = model.description.embedded(trial.database, trial.slices)
+    described, trial = model.asked_of(query, trial)
+    asked = described.embedded(np.array([query]), trial.slices)
+    database = described.embedded(trial.database, trial.slices)
     (chunk,) = rank_database(asked, database, case=Case.QUERY_OUT)
     origin = _origin(trial.slices, query)
     views: dict[View, list[Found]] = {view: [] for view in View}

@@ -11,8 +11,6 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from trainer.evaluation import HEADLINES
-
 if TYPE_CHECKING:
     from trainer.bootstrap import Interval, Statistic
     from trainer.evaluation import EvaluationResult, ModelResult, Trial
@@ -29,7 +27,7 @@ _FIGURE_WIDTH = 12
 
 def headlines(result: EvaluationResult) -> tuple[FigureKey, ...]:
     """Figures of the short table that any model has."""
-    return tuple(key for key in HEADLINES if key in result.keys)
+    return tuple(key for key in result.headlines if key in result.keys)
 
 
 def title(key: FigureKey) -> tuple[str, str]:
