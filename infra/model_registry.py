@@ -196,7 +196,24 @@ class ModelRegistry:
             ModelRegistryError: The live collection's model is missing or damaged.
         """
         name = index.live()
-        return None if name is None else self._of_collection(name)
+        return None if name is None else self.of_collection(name)
+
+    def of_collection(self, name: str) -> ModelVersion:
+        """The version that a live collection is of.
+
+        Args:
+            name: Name of the collection.
+
+        Raises:
+            ModelRegistryError: Its model is missing or damaged.
+        """
+        found = [place for place in self._places() if place.collection == name]
+        if not found:
+            raise ModelRegistryError(
+                f"collection {name}: is live, but its model is not published (any more); publish "
+                "it again, or make another model live (`lithoscope models use`)"
+            )
+        return self._read(found[0])
 
     def switch(self, index: VectorIndex, version: ModelVersion) -> None:
         """Make a version's collection live, at once, and note it.
@@ -239,15 +256,6 @@ class ModelRegistry:
                 if len(parts) == 4 and parts[3] == _MANIFEST:
                     found.append(_Place(parts[1], parts[2], entry.modified))
         return sorted(found, key=lambda place: (place.published, place.names))
-
-    def _of_collection(self, name: str) -> ModelVersion:
-        found = [place for place in self._places() if place.collection == name]
-        if not found:
-            raise ModelRegistryError(
-                f"collection {name}: is live, but its model is not published (any more); publish "
-                "it again, or make another model live (`lithoscope models use`)"
-            )
-        return self._read(found[0])
 
     def _published(self, place: _Place) -> ModelVersion | None:
         """What is stored at a place, unless it is damaged: then it is to be stored again."""

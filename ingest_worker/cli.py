@@ -1,4 +1,4 @@
-"""Command line of the ingest door: ``ingest``, ``watch``, ``reconcile``.
+"""Command line of the ingest door: ``ingest``, ``watch``, ``reconcile``, ``reindex``.
 
 What is heavy is imported inside the commands, so that ``--help`` answers at once.
 """
@@ -119,3 +119,37 @@ def reconcile(
         check=check, deep=deep, model=model, as_json=output is OutputFormat.JSON
     )
     raise typer.Exit(run_reconcile(request, find_weights=context.obj))
+
+
+@app.command()
+def reindex(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A published model: see `lithoscope models list`.", show_default="newest"
+        ),
+    ] = None,
+    *,
+    switch: Annotated[
+        bool, typer.Option("--switch/--no-switch", help="Make it live once it misses nothing.")
+    ] = True,
+    allow_missing: Annotated[
+        bool,
+        typer.Option("--allow-missing", help="Make it live even if it misses scans, as told."),
+    ] = False,
+    output: Format = OutputFormat.TEXT,
+) -> None:
+    """Index every scan with another model while the live one serves, then make it live.
+
+    Ends with 1, and what is live stays so, where scans are missing. A run that was interrupted is
+    gone on with by the same command.
+    """
+    from ingest_worker.commands.reindex import ReindexRequest, run_reindex  # noqa: PLC0415  heavy
+
+    request = ReindexRequest(
+        model=model,
+        switch=switch,
+        allow_missing=allow_missing,
+        as_json=output is OutputFormat.JSON,
+    )
+    raise typer.Exit(run_reindex(request))

@@ -222,7 +222,7 @@ class SearchService:
                 catalogue = Catalogue(self.site.index.open(name))
             version, problem = None, ""
             try:
-                version = self.site.models.live(self.site.index)
+                version = self.site.models.of_collection(name)
             except ModelRegistryError as error:  # one that is mended is found by the next search
                 problem = str(error)
             self._opened = _Live(catalogue=catalogue, version=version, problem=problem)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from encoder.progress import progress_bar
+from infra.bucket_metadata import BucketMetadata
+from ingest_worker.following import follow, names_what_is_gone
 from ingest_worker.planning import Refusal
+from ingest_worker.reindex import TO_DO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from infra.coverage import Coverage
     from infra.site import Site
+    from ingest_worker.commands.report import Report
+    from ingest_worker.models import Target
     from ingest_worker.outcomes import Outcome
     from ingest_worker.tally import Tally
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell's."""
-
-_TO_DO = ("missing", "changed", "stale", "corrected", "orphaned")
 
 
 def to_do(coverage: Coverage, keys: Iterable[str] | None = None) -> list[str]:
@@ -30,7 +34,7 @@ def to_do(coverage: Coverage, keys: Iterable[str] | None = None) -> list[str]:
         keys: Only these; None for all.
     """
     wanted = None if keys is None else set(keys)
-    found = (key for name in _TO_DO for key in getattr(coverage, name))
+    found = (key for name in TO_DO for key in getattr(coverage, name))
     return [key for key in found if wanted is None or key in wanted]
 
 
@@ -69,3 +73,25 @@ def quarantined_of(
         for key in coverage.quarantined
         if (wanted is None or key in wanted) and (record := site.quarantine.get(key)) is not None
     ]
+
+
+def follow_moves(target: Target, report: Report) -> None:
+    """Have tables follow scans that were moved, before those are compared with the libraries.
+
+    Where the scans were is asked of the live collection: another one may be new.
+
+    Args:
+        target: What is about to be filled.
+        report: Is told what follows.
+
+    Raises:
+        LithoscopeError: The store or the index is away, or may not be written.
+    """
+    site, objects, index = target.site, target.site.objects, target.site.index
+    if not names_what_is_gone(objects):
+        return
+    metadata = BucketMetadata.read(objects)
+    live = replace(target, collection=index.open(index.live() or target.collection.name))
+    moved = live.compare(metadata).moved
+    if following := follow(objects, moved, metadata=metadata, lock=site.library_lock):
+        report.notes.append(following.told())

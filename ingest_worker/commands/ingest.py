@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from encoder.commands.inspection import count_text
@@ -14,14 +14,19 @@ from infra.bucket_metadata import BucketMetadata
 from infra.settings import load_settings
 from infra.site import open_site
 from infra.unused_rows import note_on_unused_rows
-from ingest_worker.commands.indexing import INTERRUPTED, count_outcomes, quarantined_of, to_do
+from ingest_worker.commands.indexing import (
+    INTERRUPTED,
+    count_outcomes,
+    follow_moves,
+    quarantined_of,
+    to_do,
+)
 from ingest_worker.commands.report import (
     Report,
     leave_refusals_to_the_report,
     lines,
     warn,
 )
-from ingest_worker.following import follow, names_what_is_gone
 from ingest_worker.models import choose_model, open_context, open_target
 from ingest_worker.planning import Plan, Refusal, plan_scans, prefix_inside
 from ingest_worker.tally import Tally
@@ -81,7 +86,7 @@ def run_ingest(request: IngestRequest, *, find_weights: FindWeights) -> int:
                 site, request.encoder, init=request.init, find_weights=find_weights
             )
             target = open_target(site, version)
-            _follow(target, report)
+            follow_moves(target, report)
             keys = _take_in(request, site, options=ReadOptions(raw=layout), report=report)
             tally = Tally()
             coverage = _index(target, keys, report=report, tally=tally)
@@ -96,21 +101,6 @@ def run_ingest(request: IngestRequest, *, find_weights: FindWeights) -> int:
             report.tell_refusals()
             raise
         return report.finish(target, coverage, tally=tally)
-
-
-def _follow(target: Target, report: Report) -> None:
-    """Have tables follow scans that were moved, before those are compared with the libraries.
-
-    Where the scans were is asked of the live collection: another one may be new.
-    """
-    site, objects, index = target.site, target.site.objects, target.site.index
-    if not names_what_is_gone(objects):
-        return
-    metadata = BucketMetadata.read(objects)
-    live = replace(target, collection=index.open(index.live() or target.collection.name))
-    moved = live.compare(metadata).moved
-    if following := follow(objects, moved, metadata=metadata, lock=site.library_lock):
-        report.notes.append(following.told())
 
 
 def _take_in(

@@ -1,0 +1,148 @@
+"""``lithoscope reindex``: fill a model's collection while another serves, then switch to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from encoder.commands.inspection import count_text
+from encoder.errors import LithoscopeError
+from infra.settings import load_settings
+from infra.site import open_site
+from infra.unused_rows import note_on_unused_rows
+from ingest_worker.commands.indexing import (
+    INTERRUPTED,
+    count_outcomes,
+    follow_moves,
+    quarantined_of,
+)
+from ingest_worker.commands.report import TOLD, Report, leave_refusals_to_the_report, warn
+from ingest_worker.models import open_target
+from ingest_worker.reindex import fill
+from ingest_worker.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.model_versions import ModelVersion
+    from infra.site import Site
+    from ingest_worker.models import Target
+    from ingest_worker.outcomes import Outcome
+    from ingest_worker.reindex import Filling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReindexRequest:
+    """What ``lithoscope reindex`` was asked for.
+
+    Attributes:
+        model: A published model; None for the newest.
+        switch: Make it live once it misses nothing.
+        allow_missing: Make it live even if it misses something.
+        as_json: Print one JSON object.
+    """
+
+    model: str | None
+    switch: bool
+    allow_missing: bool
+    as_json: bool
+
+
+def run_reindex(request: ReindexRequest) -> int:
+    """Fill a model's collection, compare, switch to it if it misses nothing, and tell.
+
+    Args:
+        request: Which model, and how.
+
+    Returns:
+        0 where it misses nothing, or is live; 1 where something is missing, and what was live
+        still is; 130 after Ctrl-C.
+
+    Raises:
+        LithoscopeError: There is no such model, or a service stayed away.
+    """
+    report = Report("reindex", request.as_json)
+    leave_refusals_to_the_report()
+    tally = Tally()
+    with open_site(load_settings()) as site:
+        target = open_target(site, _model(site, request.model, report=report), adopt=False)
+        try:
+            follow_moves(target, report)
+            filling = _fill(target, tally)
+            missing = filling.missing
+            if request.switch and not target.is_live and (not missing or request.allow_missing):
+                target = _switched(target)
+                report.facts["switched"] = True
+                filling = _fill(target, tally)  # what came since the last comparison
+        except KeyboardInterrupt:
+            warn(
+                f"interrupted ({tally.counted()}): every scan is indexed whole or not at all, and "
+                "the same command goes on"
+            )
+            return INTERRUPTED
+        _tell(target, filling, missing=missing, report=report, tally=tally)
+        return 1 if missing and not report.facts["switched"] else 0
+
+
+def _model(site: Site, ref: str | None, *, report: Report) -> ModelVersion:
+    report.facts["switched"] = False
+    if ref is not None:
+        return site.models.find(ref)
+    survey = site.models.survey()
+    report.notes += survey.problems
+    if not survey.versions:
+        raise LithoscopeError(
+            "no model is published yet: publish a run (`lithoscope publish RUN`), or begin with an "
+            "encoder as it is (`lithoscope ingest PATH --encoder dsnn --init imagenet`)"
+        )
+    return survey.versions[-1]
+
+
+def _fill(target: Target, tally: Tally) -> Filling:
+    def take(outcomes: Iterator[Outcome], total: int) -> None:
+        count_outcomes(outcomes, tally, total=total)
+
+    return fill(target, take=take)
+
+
+def _switched(target: Target) -> Target:
+    target.site.models.switch(target.site.index, target.version)
+    return replace(target, is_live=True)
+
+
+def _tell(
+    target: Target,
+    filling: Filling,
+    *,
+    missing: dict[str, tuple[str, ...]],
+    report: Report,
+    tally: Tally,
+) -> None:
+    report.notes += (*filling.metadata.problems, *tally.notes())
+    if note := note_on_unused_rows(filling.metadata, filling.coverage):
+        report.notes.append(note)
+    lost = {each.name for each in filling.lost}
+    report.quarantined = [
+        each for each in quarantined_of(target.site, filling.coverage) if each.name not in lost
+    ]
+    report.facts["missing"] = {name: list(keys) for name, keys in missing.items()}
+    report.finish(target, filling.coverage, tally=tally)
+    if missing and not target.is_live:
+        _tell_missing(target, filling, missing=missing)
+
+
+def _tell_missing(target: Target, filling: Filling, *, missing: dict[str, tuple[str, ...]]) -> None:
+    for each in filling.lost[:TOLD]:
+        warn(f"{each.name}: indexed by the live model, refused by this one: {each.reason}")
+    others = [(name, key) for name, keys in missing.items() if name != "lost" for key in keys]
+    for name, key in others[:TOLD]:
+        warn(f"{key}: {name}")
+    number = sum(map(len, missing.values()))
+    if number > len(filling.lost[:TOLD]) + len(others[:TOLD]):
+        warn("and more: see --format json")
+    name = target.version.bundle_id
+    warn(
+        f"not switched: {count_text(number, 'scan')} would be found no more, or not as they are; "
+        f"mend what is told above and run `lithoscope reindex {name}` again, or switch all the "
+        "same with --allow-missing"
+    )

@@ -1,0 +1,127 @@
+"""Filling a model's collection beside the live one, until it misses nothing that searches find.
+
+The live collection is neither written nor locked: searches and ingest go on with it meanwhile. What
+comes into the bucket while the new one is filled is found by comparing again, round by round. What
+is filled stays filled: a run that was killed is gone on with by the next one.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from infra.bucket_metadata import BucketMetadata
+from infra.coverage import SCANS
+from ingest_worker.lookup import records_of
+from ingest_worker.models import open_context
+from ingest_worker.planning import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from infra.coverage import Coverage
+    from ingest_worker.context import IngestContext
+    from ingest_worker.models import Target
+    from ingest_worker.outcomes import Outcome
+
+ROUNDS = 20
+"""Comparisons at most: where scans come faster than they are indexed, there is no last one."""
+
+TO_DO = ("missing", "changed", "stale", "corrected", "orphaned")
+"""What filling makes good, by the names of `infra.coverage.Coverage`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filling:
+    """What a collection has once it was filled.
+
+    Attributes:
+        metadata: The bucket's tables at the last comparison.
+        coverage: The last comparison.
+        lost: Scans that are quarantined here, though the live collection has them as they are:
+            searches would find them no more.
+        rounds: Times that there was something to do.
+    """
+
+    metadata: BucketMetadata
+    coverage: Coverage
+    lost: tuple[Refusal, ...]
+    rounds: int
+
+    @property
+    def missing(self) -> dict[str, tuple[str, ...]]:
+        """Keys that a switch must wait for, by what is wrong with them.
+
+        Scans that no model can read don't count, nor those that are searchable with the metadata
+        that they had.
+        """
+        found = {name: getattr(self.coverage, name) for name in TO_DO}
+        found["lost"] = tuple(each.name for each in self.lost)
+        return {name: keys for name, keys in found.items() if keys}
+
+
+def fill(target: Target, *, take: Callable[[Iterator[Outcome], int], None]) -> Filling:
+    """Fill a collection until a comparison finds nothing more to do, or the same again.
+
+    Args:
+        target: What is filled.
+        take: Takes outcomes as they come, told their number: once a round.
+
+    Raises:
+        LithoscopeError: The model is damaged, or a service stayed away.
+    """
+    _retry_what_other_models_failed_at(target)
+    before: set[str] = set()
+    rounds = 0
+    with ExitStack() as stack:
+        context: IngestContext | None = None
+        while True:
+            metadata = BucketMetadata.read(target.site.objects)
+            coverage = target.compare(metadata)
+            work = {key for name in TO_DO for key in getattr(coverage, name)}
+            if not work or work == before or rounds == ROUNDS:
+                break
+            if context is None:
+                context = stack.enter_context(open_context(target, metadata))
+            context = replace(context, metadata=metadata)
+            _work(context, coverage, total=len(work), take=take)
+            before = work
+            rounds += 1
+    return Filling(
+        metadata=metadata, coverage=coverage, lost=tuple(_lost(target, coverage)), rounds=rounds
+    )
+
+
+def _work(
+    context: IngestContext,
+    coverage: Coverage,
+    *,
+    total: int,
+    take: Callable[[Iterator[Outcome], int], None],
+) -> None:
+    from ingest_worker.reconcile import reconcile  # noqa: PLC0415  torch
+
+    take(reconcile(context, coverage), total)
+
+
+def _retry_what_other_models_failed_at(target: Target) -> None:
+    """Let scans be tried that another model had no vectors for."""
+    from ingest_worker.pipeline import ENCODER_FAULT  # noqa: PLC0415  torch
+
+    quarantine, ours = target.site.quarantine, target.version.bundle_id
+    for record in list(quarantine.records(SCANS)):
+        if record.fault == ENCODER_FAULT and record.model != ours:
+            quarantine.drop(record.object_key)
+
+
+def _lost(target: Target, coverage: Coverage) -> Iterator[Refusal]:
+    """Scans that the live collection has, with the content that was refused here."""
+    live = target.site.index.live()
+    if live is None or live == target.collection.name or not coverage.quarantined:
+        return
+    found = records_of(target.site.index.open(live), coverage.quarantined)
+    for key, there in found.items():
+        refused = target.site.quarantine.get(key)
+        if refused is not None and refused.etag == there.etag:
+            yield Refusal(key, f"{refused.fault}: {refused.reason}")
