@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from encoder.inference import EncodingSession
+    from encoder.inference import Encoded, EncodingSession
     from encoder.planes import ReadOptions
     from infra.model_versions import ModelVersion
     from infra.site import Site
@@ -43,17 +43,23 @@ class QueryEncoder:
             self._load(version)
 
     def encode(
-        self, path: Path, version: ModelVersion, *, read: ReadOptions | None
-    ) -> NDArray[np.float32]:
-        """Turn every slice of a file into a vector.
+        self,
+        path: Path,
+        version: ModelVersion,
+        *,
+        read: ReadOptions | None,
+        pixel_size_um: float | None = None,
+    ) -> Encoded:
+        """Turn every slice of a file into a vector, and predict its properties.
 
         Args:
             path: The file.
             version: The model.
             read: What the reader needs to be told, or None.
+            pixel_size_um: Of the file; None for what itself tells.
 
         Returns:
-            (Q, D).
+            Of Q slices.
 
         Raises:
             ScanError: The file can't be used.
@@ -63,7 +69,11 @@ class QueryEncoder:
             session = self._load(version)
             options = DecodeOptions.for_encoding(session.encoder.preprocessing, read)
             scan = self._decoders().decode(path, options)
-            return session.encode(np.stack([piece.pixels for piece in scan.slices]))
+            told = scan.info.pixel_size_um
+            return session.encode_and_predict(
+                np.stack([piece.pixels for piece in scan.slices]),
+                pixel_size_um=told if pixel_size_um is None else pixel_size_um,
+            )
 
     def picture(
         self, path: Path, version: ModelVersion, *, read: ReadOptions | None

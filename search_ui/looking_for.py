@@ -24,12 +24,14 @@ from infra.filters import In
 from infra.pictures import preview_key
 from search_ui.requests import FileQuery, ObjectQuery, Query, SearchError
 from search_ui.results import QueryFacts
+from search_ui.rock_properties import of_file, of_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from encoder.metadata.records import ScanMetadata
     from infra.indexing.records import ScanRecord
     from infra.model_versions import ModelVersion
     from infra.site import Site
@@ -108,6 +110,7 @@ class Lookup:
             reservoir=record.reservoir,
             sample=record.sample,
             object_keys=(query.object_key,),
+            properties=of_rows(row for row, _ in wanted),
             picture_key=preview_key(
                 shown.object_key, shown.generation, slice_index=shown.slice_index
             ),
@@ -125,9 +128,14 @@ class Lookup:
         _check_file(query.path)
         if self.version is None:
             raise SearchError(f"{self.problem}; until then, ask by object key")
-        vectors = self.encoder.encode(query.path, self.version, read=query.read)
+        told, metadata, notes = self._told(query)
+        encoded = self.encoder.encode(
+            query.path,
+            self.version,
+            read=query.read,
+            pixel_size_um=None if metadata is None else metadata.pixel_size_um,
+        )
         twins = self._twins(query.path)
-        told, notes = self._told(query)
         # A path that names nothing must not cast doubt on what the indexed copy is known to be.
         says_something = told is not None and (told.reservoir or told.sample or not twins)
         origins = dict.fromkeys(
@@ -142,14 +150,15 @@ class Lookup:
         ]
         facts = QueryFacts(
             name=str(query.path),
-            n_slices=len(vectors),
+            n_slices=len(encoded.vectors),
             reservoir=known.reservoir,
             sample=known.sample,
             object_keys=tuple(twin.object_key for twin in twins),
+            properties=of_file(metadata, encoded, indexed=of_rows(rows)),
         )
         return Sought(
             facts=facts,
-            vectors=vectors,
+            vectors=encoded.vectors,
             origins=tuple(origins),
             row_ids=frozenset(row.row_id for row in rows),
             notes=notes,
@@ -175,21 +184,22 @@ class Lookup:
         key = inside.replace(os.sep, "/")
         return key if key.startswith(f"{SCANS_PREFIX}/") else None
 
-    def _told(self, query: FileQuery) -> tuple[Origin | None, tuple[str, ...]]:
-        """Whose the file is, as ingest would say: by tables and its path."""
+    def _told(self, query: FileQuery) -> tuple[Origin | None, ScanMetadata | None, tuple[str, ...]]:
+        """Whose the file is and what was measured, as ingest would say: by tables and its path."""
         key = self._key_in_bucket(query.path)
         try:
             if key is not None:
                 found = BucketMetadata.read(self.site.objects).resolve(key)
-                return Origin(found.reservoir, found.sample, key), ()
+                return Origin(found.reservoir, found.sample, key), found, ()
             files = collect_scans([query.path], library=query.library)
             file = files[0]
             metadata = Libraries.of(files).resolve(file, strict=True)
         except MetadataError as error:
             problem = "; ".join(map(str, error.problems))
-            return None, (printable(f"{query.path}: whose it is can't be told ({problem})"),)
+            note = printable(f"{query.path}: whose it is can't be told ({problem})")
+            return None, None, (note,)
         key = _key_of(file, metadata.reservoir, sample=metadata.sample)
-        return Origin(metadata.reservoir, metadata.sample, key), ()
+        return Origin(metadata.reservoir, metadata.sample, key), metadata, ()
 
 
 def look_up(lookup: Lookup, queries: tuple[Query, ...]) -> list[Sought]:

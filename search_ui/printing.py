@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from encoder.errors import printable
 from encoder.ranking import View
 from infra.indexing.records import NUMBER_COLUMNS
+from search_ui.rock_properties import RockProperties
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,9 @@ _COLUMNS = (
     "slice",
 )
 
+_PREDICTED_COLUMNS = ("predicted φ", "predicted k (mD)")
+"""Where the model predicts: beside what was measured."""
+
 
 def as_json(result: SearchResult) -> str:
     """Write an answer as JSON: docs/search.md tells every name."""
@@ -60,7 +64,7 @@ def as_csv(result: SearchResult) -> str:
 
 def as_table(result: SearchResult) -> str:
     """Write an answer for people to read."""
-    lines = [_about(result), ""]
+    lines = [_about(result), *_known_of_queries(result), ""]
     if result.views:
         for view, hits in result.views.items():
             lines += [VIEW_TITLES[view] + (":" if hits else ": none"), *_table(hits, result), ""]
@@ -111,14 +115,53 @@ def _about(result: SearchResult) -> str:
     return "like " + " and ".join(known)
 
 
+def _known_of_queries(result: SearchResult) -> list[str]:
+    """What is measured and predicted of each query, side by side, where anything is."""
+    lines = []
+    for query in result.queries:
+        known = query.properties
+        values = (
+            ("porosity", porosity_text(known.porosity), known.predicted_porosity, porosity_text),
+            (
+                "permeability",
+                _with_unit(known.permeability_md),
+                known.predicted_permeability_md,
+                _with_unit,
+            ),
+        )
+        told = [
+            f"{name} {'measured ' * (measured != NOT_MEASURED)}{measured}"
+            + ("" if predicted is None else f", predicted {text(predicted)}")
+            for name, measured, predicted, text in values
+        ]
+        if known != RockProperties():
+            lines.append(f"{query.name}: {'; '.join(told)}")
+    return lines
+
+
+def _with_unit(permeability_md: float | None) -> str:
+    text = permeability_text(permeability_md)
+    return text if permeability_md is None else f"{text} mD"
+
+
 def _table(hits: Sequence[SearchHit], result: SearchResult) -> list[str]:
     if not hits:
         return []
-    rows = [_COLUMNS, *(_cells(hit, result.ranked) for hit in hits)]
+    names: tuple[str, ...] = _COLUMNS
+    left = [4, 5, 8]
+    shown: list[tuple[str, ...]] = [_cells(hit, result.ranked) for hit in hits]
+    predictions = [_predicted_cells(hit) for hit in hits]
+    if any(map(any, predictions)):
+        names, left = (*_COLUMNS[:-1], *_PREDICTED_COLUMNS, _COLUMNS[-1]), [4, 5, 10]
+        shown = [
+            (*cells[:-1], *(value or "–" for value in predicted), cells[-1])
+            for cells, predicted in zip(shown, predictions, strict=True)
+        ]
+    rows = [names, *shown]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(
-            cell.ljust(width) if column in (4, 5, 8) else cell.rjust(width)
+            cell.ljust(width) if column in left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -137,6 +180,17 @@ def _cells(hit: SearchHit, ranked: int) -> tuple[str, ...]:
         porosity_text(row.numbers.get("porosity")),
         permeability_text(row.numbers.get("permeability_md")),
         f"{row.object_key}#{row.slice_index}",
+    )
+
+
+def _predicted_cells(hit: SearchHit) -> tuple[str, str]:
+    """Predicted porosity and permeability; empty where there are none."""
+    numbers = hit.row.numbers
+    porosity = numbers.get("predicted_porosity")
+    permeability = numbers.get("predicted_permeability_md")
+    return (
+        "" if porosity is None else porosity_text(porosity),
+        "" if permeability is None else permeability_text(permeability),
     )
 
 

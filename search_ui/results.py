@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from encoder.ranking import Origin, View
 from infra.pictures import preview_key, thumbnail_key
+from search_ui.rock_properties import RockProperties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +85,7 @@ class QueryFacts:
         reservoir: Formation, or None.
         sample: Rock sample, or None.
         object_keys: Indexed scans that it is, or that hold the same content.
+        properties: What is measured and predicted of it.
         picture: One of its slices, uint8 (H, W) or (H, W, 3); None for an indexed one.
         picture_key: Key of its large picture, for an indexed one.
     """
@@ -93,6 +95,7 @@ class QueryFacts:
     reservoir: str | None
     sample: str | None
     object_keys: tuple[str, ...] = ()
+    properties: RockProperties = field(default_factory=RockProperties)
     picture: NDArray[np.uint8] | None = field(default=None, compare=False)
     picture_key: str | None = None
 
@@ -100,7 +103,8 @@ class QueryFacts:
         """Return it as plain JSON types."""
         names = ("name", "n_slices", "reservoir", "sample")
         return {name: getattr(self, name) for name in names} | {
-            "object_keys": list(self.object_keys)
+            "object_keys": list(self.object_keys),
+            **self.properties.to_dict(),
         }
 
 
