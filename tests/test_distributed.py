@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,20 +21,50 @@ from trainer.training_errors import TrainingError
 from training_samples import made_slices, made_split, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trainer.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-FROZEN = {"precision": "fp32", "freeze_batchnorm": True}
+FROZEN = {"freeze_batchnorm": True}
 
 
-def _train_as_one_of_two(rank: int, config: TrainConfig, folder: Path) -> None:
+PAIRS: dict[str, dict[str, Any]] = {
+    "dsnn": {"strategy": "in-batch"},
+    "siamese-resnet18": {"strategy": "random", "pairs_per_batch": 4},
+}
+UNEQUAL = {"samples_per_batch": 3, "slices_per_sample": 3}
+
+
+def config_of(encoder: str, folder: Path) -> TrainConfig:
+    return settings(folder, model={"encoder": encoder}, pairs=PAIRS[encoder], run=FROZEN)
+
+
+def _be_one_of_two(rank: int, folder: Path) -> None:
+    """Train each network, then try what can't be shared: processes take long to start."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    slices, split = made_slices(), made_split()
     try:
-        result = train(config, made_slices(), split=made_split(), run_folder=folder / "two")
-        (folder / f"result-{rank}").write_text(str(result))
+        for encoder in PAIRS:
+            result = train(
+                config_of(encoder, folder), slices, split=split, run_folder=folder / encoder
+            )
+            (folder / f"{encoder}-{rank}").write_text(str(result))
+        with pytest.raises(TrainingError) as refused:
+            train(settings(folder, pairs=UNEQUAL), slices, split=split, run_folder=folder / "none")
+        (folder / f"refused-{rank}").write_text(str(refused.value))
     finally:
         dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What two processes that train together leave."""
+    folder = tmp_path_factory.mktemp("together")
+    spawn(_be_one_of_two, (folder,), nprocs=2)  # type: ignore[no-untyped-call]  # torch's own
+    yield folder
+    shutil.rmtree(folder)
 
 
 def columns(folder: Path, name: str) -> list[float]:
@@ -41,49 +72,34 @@ def columns(folder: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize(
-    ("encoder", "pairs"),
-    [
-        ("dsnn", {"strategy": "in-batch"}),
-        ("siamese-resnet18", {"strategy": "random", "pairs_per_batch": 4}),
-    ],
-)
+@pytest.mark.parametrize("encoder", list(PAIRS))
 def test_two_processes_train_as_one_with_the_same_batches(
-    encoder: str, pairs: dict[str, Any], tmp_path: Path
+    encoder: str, together: Path, tmp_path: Path
 ) -> None:
-    config = settings(tmp_path, model={"encoder": encoder}, pairs=pairs, run=FROZEN)
+    config = config_of(encoder, together)
     one = train(config, made_slices(), split=made_split(), run_folder=tmp_path / "one")
-    spawn(_train_as_one_of_two, (config, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]  # torch's own
+    two = together / encoder
     for name in ("total", "siamese", "fused", "metadata", "regression", "gradient_norm"):
         expected = columns(tmp_path / "one", name)
-        assert columns(tmp_path / "two", name) == pytest.approx(expected, rel=2e-4, abs=1e-6), name
-    told = {(tmp_path / f"result-{rank}").read_text() for rank in (0, 1)}
+        assert columns(two, name) == pytest.approx(expected, rel=2e-4, abs=1e-6), name
+    told = {(together / f"{encoder}-{rank}").read_text() for rank in (0, 1)}
     assert len(told) == 1
     # Adam's first steps divide a gradient by itself: those that are nothing but rounding may go
     # either way by the learning rate. The first step's losses tell the gradients' sum is right.
     found, expected_weights = (
-        load_file(tmp_path / name / "bundle" / "weights.safetensors") for name in ("two", "one")
+        load_file(run / "bundle" / "weights.safetensors") for run in (two, tmp_path / "one")
     )
     differences = torch.cat(
         [(found[name] - expected_weights[name]).flatten().abs() for name in found]
     )
     assert differences.mean() < 0.02 * config.optimiser.lr
-    assert one.steps == len(columns(tmp_path / "two", "total"))
+    assert one.steps == len(columns(two, "total"))
 
 
-def _train_unequally(rank: int, config: TrainConfig, folder: Path) -> None:
-    dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=2)
-    try:
-        with pytest.raises(TrainingError, match="can't be shared equally by 2 processes"):
-            train(config, made_slices(), split=made_split(), run_folder=folder / "two")
-    finally:
-        dist.destroy_process_group()
-
-
-def test_batches_that_can_not_be_shared_are_refused(tmp_path: Path) -> None:
-    pairs = {"samples_per_batch": 3, "slices_per_sample": 3}
-    config = settings(tmp_path, pairs=pairs)
-    spawn(_train_unequally, (config, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]  # torch's own
+def test_batches_that_can_not_be_shared_are_refused(together: Path) -> None:
+    for rank in (0, 1):
+        told = (together / f"refused-{rank}").read_text()
+        assert "can't be shared equally by 2 processes" in told
 
 
 def test_the_module_is_what_torchrun_starts(tmp_path: Path) -> None:

@@ -7,12 +7,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from encoder.bundle import load_bundle
+from encoder.errors import LithoscopeError
+from lithoscope import app
+from trainer.training_errors import TrainingError
+
+if TYPE_CHECKING:
+    from typer.testing import Result
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = """
@@ -56,14 +64,9 @@ def library(tmp_path: Path) -> Path:
     return folder
 
 
-def command(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  our own interpreter
-        [sys.executable, "-m", "lithoscope", "train", *words],
-        cwd=ROOT,
-        env={**os.environ, "LITHOSCOPE_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
+def command(tmp_path: Path, *words: str) -> Result:
+    return CliRunner().invoke(
+        app, ["train", *words], env={"LITHOSCOPE_HOME": str(tmp_path / "home")}
     )
 
 
@@ -71,7 +74,14 @@ def test_train_from_files_to_a_bundle(library: Path, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SETTINGS)
     words = ["--config", str(tmp_path / "small.toml"), "--out", str(tmp_path / "run")]
     words += [f"data.path={library}", "optimiser.lr=2e-4"]
-    done = command(tmp_path, *words)
+    done = subprocess.run(  # noqa: S603  our own interpreter
+        [sys.executable, "-m", "lithoscope", "train", *words],
+        cwd=ROOT,
+        env={**os.environ, "LITHOSCOPE_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "24 slices of 24 scans, 8 samples, 2 reservoirs" in done.stdout
     assert "12 to learn from, 12 to validate on, 0 to test on" in done.stdout
@@ -84,8 +94,36 @@ def test_train_from_files_to_a_bundle(library: Path, tmp_path: Path) -> None:
     assert result["epochs"] == 1
 
     refused = command(tmp_path, *words)
-    assert refused.returncode == 2
-    assert refused.stderr.splitlines()[-1].endswith("resume it, or name another folder")
+    assert isinstance(refused.exception, TrainingError)
+    assert str(refused.exception).endswith("resume it (--resume), or name another folder")
     again = command(tmp_path, *words, "--resume")
-    assert again.returncode == 0, again.stderr
+    assert again.exit_code == 0, again.output
     assert again.stdout.splitlines()[-2:] == done.stdout.splitlines()[-2:]
+
+
+def test_what_can_not_become_a_run_is_told_before_anything_is_decoded(
+    library: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for words, told in (
+        (["--out", str(tmp_path / "file")], "is a file; name a folder for the run"),
+        (["--out", str(tmp_path / "run"), "model.encoder=dsn"], "encoder 'dsn' is unknown"),
+    ):
+        refused = command(tmp_path, *words, f"data.path={library}")
+        assert isinstance(refused.exception, LithoscopeError)
+        assert told in str(refused.exception)
+    assert not (tmp_path / "home").exists()
+
+
+def test_nan_in_a_volume_stops_the_run_and_names_it(library: Path, tmp_path: Path) -> None:
+    """Both where the volume is decoded, and where the cache remembers what it was."""
+    volume = np.random.default_rng(1).normal(size=(4, 40, 40)).astype(np.float32)
+    volume[:, 5, 5] = np.nan
+    np.save(library / "R1" / "S1" / "volume.npy", volume)
+    for _ in range(2):
+        done = command(tmp_path, "--out", str(tmp_path / "run"), f"data.path={library}")
+        assert done.exit_code == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("train: before step 1: R1/S1/volume.npy: ")
+        assert "NaN or infinite" in line
+    assert not (tmp_path / "run").exists()

@@ -52,14 +52,17 @@ def made_split() -> Split:
 
 
 def settings(folder: Path, **sections: dict[str, Any]) -> TrainConfig:
-    """A run of 2 epochs of 2 batches of 8 images, in float32 at a constant learning rate."""
+    """A run of 2 epochs of 2 batches of 8 images, in float32 at a constant learning rate.
+
+    Its one checkpoint is written at the end: they are large, whatever the size of the images.
+    """
     chosen: dict[str, dict[str, Any]] = {
         "data": {"path": folder, "cache": folder / "cache"},
         "model": {"encoder": "siamese-resnet18", "init": "seed:0", "size": SIZE},
         "pairs": {"samples_per_batch": 4, "slices_per_sample": 2},
         "optimiser": {"lr": 1e-3},
         "schedule": {"epochs": 2, "warmup": 0.5, "decay": "constant"},
-        "run": {"precision": "fp32"},
+        "run": {"precision": "fp32", "checkpoint_every": 100},
     }
     for name, changes in sections.items():
         chosen[name] = chosen.get(name, {}) | changes

@@ -20,7 +20,10 @@ def main() -> None:
     try:
         app()
     except (LithoscopeError, OSError) as error:
-        typer.echo(f"trainer: {printable(str(error))}", err=True)
+        # What all processes come upon each of them tells: whose line it is must be seen.
+        rank = os.environ.get("RANK", "0")
+        name = "trainer" if rank == "0" else f"trainer, process {rank}"
+        typer.echo(f"{name}: {printable(str(error))}", err=True)
         sys.exit(2)
 
 

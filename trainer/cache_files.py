@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
-from encoder.errors import OutputError
+from encoder.errors import OutputError, ScanFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,7 @@ class CachedScan(BaseModel):
         slices: Its slices: that many of the next rows; 0 where it was refused.
         pixel_size_um: What its file tells.
         refused: Why it gave none, or None.
+        fault: Kind of fault, then.
         passing: Whether it may be accepted another time: by a machine with more memory, say.
     """
 
@@ -39,6 +40,7 @@ class CachedScan(BaseModel):
     slices: NonNegativeInt
     pixel_size_um: float | None = None
     refused: str | None = None
+    fault: ScanFault | None = None
     passing: bool = False
 
 

@@ -39,9 +39,16 @@ def train(
     ] = False,
 ) -> None:
     """Fit an encoder to a library of scans, and leave it as a bundle."""
-    from trainer.train_command import TrainRequest, run_train  # noqa: PLC0415  help answers at once
+    from encoder.errors import printable  # noqa: PLC0415  help must answer at once
+    from trainer.train_command import TrainRequest, run_train  # noqa: PLC0415
+    from trainer.training_errors import NotFiniteError  # noqa: PLC0415
 
-    run_train(TrainRequest(config=config, overrides=tuple(overrides or ()), out=out, resume=resume))
+    request = TrainRequest(config=config, overrides=tuple(overrides or ()), out=out, resume=resume)
+    try:
+        run_train(request)
+    except NotFiniteError as error:  # what was asked for is right, what was fed is not
+        typer.echo(f"train: {printable(str(error))}", err=True)
+        raise typer.Exit(1) from error
 
 
 @library_app.callback()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from trainer.training_errors import TrainingError
+from trainer.training_errors import NotFiniteError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ def check_finite(
         epoch: Number of its epoch.
 
     Raises:
-        TrainingError: One is not finite; it names the step, and the file where one is to blame.
+        NotFiniteError: One is not finite; it names the step, and the file where one is to blame.
     """
     wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
     if not wrong:
@@ -55,18 +55,18 @@ def check_finite(
     else:
         cause = f"its batch holds {_names(slices, indices)}"
         remedy = "lower optimiser.lr or set run.precision=fp32, and resume"
-    raise TrainingError(f"step {step}, epoch {epoch}: {told}; {cause}; {remedy}")
+    raise NotFiniteError(f"step {step}, epoch {epoch}: {told}; {cause}; {remedy}")
 
 
 def check_weights(model: torch.nn.Module, *, step: int) -> None:
     """Check a network's weights and statistics before they are kept.
 
     Raises:
-        TrainingError: One is not finite.
+        NotFiniteError: One is not finite.
     """
     for name, tensor in model.state_dict().items():
         if not bool(torch.isfinite(tensor).all()):
-            raise TrainingError(
+            raise NotFiniteError(
                 f"step {step}: {name} is not finite; lower optimiser.lr and resume the run"
             )
 

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather
 from torch.utils.checkpoint import checkpoint
 
 from encoder.dsnn import DSNN, BranchFeatures
@@ -143,7 +143,8 @@ class PairStep(nn.Module):
     def _gathered(self, features: Tensor) -> Tensor:
         if self.place.world == 1:
             return features
-        return torch.cat(all_gather(features))  # type: ignore[no-untyped-call]  # torch's own
+        gathered: Tensor = _Gather.apply(features)
+        return gathered
 
     def _pair_terms(self, features: tuple[Tensor, ...], targets: BatchTargets) -> Tensor:
         wanted = _pair_targets(targets, features[0].dtype)
@@ -166,6 +167,26 @@ class PairStep(nn.Module):
         if not outputs.shape[1]:
             return outputs.new_zeros(())
         return regression_term(outputs, own, settings=self.settings, measured=measured)
+
+
+class _Gather(torch.autograd.Function):
+    """Every process's rows, with gradients: each one's is the sum of what all make of its rows.
+
+    torch has the same, but warns of it, and names its successor otherwise from one version to the
+    next.
+    """
+
+    @staticmethod
+    def forward(_: Any, rows: Tensor) -> Tensor:  # noqa: ANN401  torch's own
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401  torch's own
+        summed = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(summed)
+        return summed.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def _pair_targets(targets: BatchTargets, dtype: torch.dtype) -> PairTargets:

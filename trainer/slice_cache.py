@@ -110,7 +110,7 @@ def build_slice_set(scans: Sequence[TrainingScan], options: CacheOptions) -> Bui
         raise DataError(f"slice cache {stem}: was lost while it was made; run it again")
     index, pixels = cached
     refused = tuple(
-        RefusedScan(scan.name, entry.refused)
+        RefusedScan(scan.name, entry.refused, entry.fault)
         for scan, entry in zip(scans, index.scans, strict=True)
         if entry.refused is not None
     )
@@ -209,6 +209,7 @@ def _cut(decoded: Decoded, size: int) -> _Cut:
             content=scan.content,
             slices=0,
             refused=result.reason,
+            fault=result.fault,
             passing=result.fault in _PASSING,
         )
         return _Cut(entry, np.empty((0, size, size, 3), dtype=np.uint8))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
-from encoder.errors import printable
+from encoder.errors import ScanFault, printable
 from encoder.progress import progress_bar
+from encoder.registry import find_entry
 from infra.settings import load_settings
 from trainer.batches import BatchPlan
 from trainer.config import load_config
@@ -18,7 +19,8 @@ from trainer.library_data import load_slices
 from trainer.processes import joined
 from trainer.run_log import StepReport
 from trainer.splits import read_split, split_slices
-from trainer.training import SPLIT_NAME, train
+from trainer.training import SPLIT_NAME, check_new_run, train
+from trainer.training_errors import NotFiniteError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,11 +55,16 @@ def run_train(request: TrainRequest) -> None:
     """Train as asked, and say how it went; of several processes, the first one speaks.
 
     Raises:
+        NotFiniteError: The data holds numbers that are none, or training came upon one.
         LithoscopeError: The settings, the data or the run are at fault.
     """
     config = load_config(request.config, request.overrides)
+    # Before hours of decoding, and before any process writes into the run's folder.
+    check_new_run(request.out, resume=request.resume)
+    find_entry(config.model.encoder)
     with joined() as place:
         loaded = load_slices(config, load_settings())
+        _check_finite(loaded)
         split = _split(request, config, loaded=loaded)
         if not place.rank:
             _tell_data(loaded, split)
@@ -72,6 +79,14 @@ def run_train(request: TrainRequest) -> None:
             )
         if not place.rank:
             _tell_result(result)
+
+
+def _check_finite(loaded: LoadedSlices) -> None:
+    """Stop for NaN in the data: whoever trains on it believes that it was measured."""
+    broken = [scan for scan in loaded.refused if scan.fault is ScanFault.NOT_FINITE]
+    if broken:
+        others = f" (and {len(broken) - 1} scans more)" if len(broken) > 1 else ""
+        raise NotFiniteError(f"before step 1: {broken[0]}{others}, or take it out of the data")
 
 
 def _split(request: TrainRequest, config: TrainConfig, *, loaded: LoadedSlices) -> Split:

@@ -123,6 +123,24 @@ def train(
     return told
 
 
+def check_new_run(run_folder: Path, *, resume: bool) -> None:
+    """Check that a folder can take a run.
+
+    Args:
+        run_folder: The folder; it need not exist.
+        resume: Whether a run in it is gone on with.
+
+    Raises:
+        TrainingError: It holds a run that is not resumed, or is no folder.
+    """
+    if run_folder.exists() and not run_folder.is_dir():
+        raise TrainingError(f"{run_folder}: is a file; name a folder for the run")
+    if not resume and (run_folder / CONFIG_NAME).exists():
+        raise TrainingError(
+            f"{run_folder}: holds a run already; resume it (--resume), or name another folder"
+        )
+
+
 def _run(
     loop: Loop,
     task: Task,
@@ -148,11 +166,8 @@ def _former_run(
     config: TrainConfig, slices: SliceSet, *, run_folder: Path, resume: bool
 ) -> Checkpoint | None:
     """Read what a run goes on from, if it does."""
+    check_new_run(run_folder, resume=resume)
     if not resume:
-        if (run_folder / CONFIG_NAME).exists():
-            raise TrainingError(
-                f"{run_folder}: holds a run already; resume it, or name another folder"
-            )
         return None
     former = load_checkpoint(run_folder)
     if former is not None:

@@ -9,5 +9,9 @@ class TrainingError(LithoscopeError):
     """A run that can't begin, go on or be resumed."""
 
 
+class NotFiniteError(TrainingError):
+    """A number that is none, in the data or in what the network makes of it: the run is stopped."""
+
+
 class CheckpointError(TrainingError):
     """A checkpoint that can't be written or read."""

@@ -10,6 +10,7 @@ from encoder.planes import ReadOptions
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from encoder.errors import ScanFault
     from encoder.metadata.records import Modality, ScanMetadata
 
 
@@ -64,10 +65,12 @@ class RefusedScan:
     Attributes:
         name: Its path in the library, or its object key.
         reason: Why, and what to do, in a line.
+        fault: Kind of fault, where it was found in decoding.
     """
 
     name: str
     reason: str
+    fault: ScanFault | None = None
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
