@@ -38,7 +38,7 @@ figure img, .pair img { max-width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .85rem; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 2rem;
   align-items: start; }
-.query { display: flex; gap: 1rem; align-items: flex-end; }
+.query { display: flex; gap: 1rem; align-items: flex-end; margin-top: 2.5rem; }
 details { margin: .8rem 0; }
 summary { cursor: pointer; font-weight: 600; }
 nav { margin: 1rem 0; display: flex; flex-wrap: wrap; gap: 1.2rem; font-size: .9rem; }

@@ -102,10 +102,10 @@ def draw_predictions(trial: Trial, model: ModelResult) -> bytes | None:
         _draw_cross(cross, slices, colour=FAINT, size=4, label="slice")
         _draw_cross(cross, samples, colour=ACCENT, size=16, label="mean of a sample")
         _finish_cross(cross, slices, quantity=quantity, words=("measured", "predicted"))
-        cross.legend(frameon=False, fontsize=8, loc="upper left")
+        _legend_above(cross)
         groups = {"slice": slices, "mean of a sample": samples}
         _draw_differences(histogram, groups, colours=(FAINT, ACCENT), quantity=quantity)
-        histogram.set_xlabel(f"predicted − measured, {quantity.unit}")
+        histogram.set_xlabel(f"predicted − measured, {quantity.unit}", fontsize=9)
     return _png(figure)
 
 
@@ -136,7 +136,7 @@ def draw_retrieved(trial: Trial, model: ModelResult) -> bytes | None:
             _finish_cross(axes, points, quantity=quantity, words=("query", f"top-{rank}"))
             groups[f"top-{rank}"] = points
         _draw_differences(row[-1], groups, colours=_RANK_COLOURS, quantity=quantity)
-        row[-1].set_xlabel(f"retrieved − query, {quantity.unit}")
+        row[-1].set_xlabel(f"retrieved − query, {quantity.unit}", fontsize=9)
     return _png(figure)
 
 
@@ -166,7 +166,7 @@ def _finish_cross(
     axes.set_ylim(low - room, high + room)
     axes.set_aspect("equal")
     axes.set_xlabel(f"{words[0]} {axis_name(quantity)}", fontsize=9)
-    axes.set_ylabel(f"{words[1]}", fontsize=9)
+    axes.set_ylabel(f"{words[1]} {axis_name(quantity)}", fontsize=9)
     axes.tick_params(labelsize=8)
 
 
@@ -190,7 +190,21 @@ def _draw_differences(
     axes.axvline(0.0, color=INK, linewidth=0.8)
     axes.set_ylabel("share of points", fontsize=9)
     axes.tick_params(labelsize=8)
-    axes.legend(frameon=False, fontsize=8)
+    _legend_above(axes)
+
+
+def _legend_above(axes: Axes) -> None:
+    """Name colours above the plot: inside, its marks would pass for points."""
+    axes.legend(
+        frameon=False,
+        fontsize=8,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        borderaxespad=0.2,
+        ncols=3,
+        columnspacing=1.2,
+        handlelength=1.2,
+    )
 
 
 def _plain(text: str) -> str:
