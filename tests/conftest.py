@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-# Before torch is loaded: threads that wait for each other by spinning are many times slower where
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+# Before torch is loaded: processes that test beside each other share the cores already.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Likewise: threads that wait for each other by spinning are many times slower where
 # decoding processes, or whatever else runs on the machine, want the same cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -15,3 +24,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 pytest.register_assert_rewrite(
     "bundle_samples", "index_contract", "ingest_site", "object_stores", "search_world"
 )
+
+
+class FilesAndServers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives whole groups to processes that test beside each other: what shares a fixture.
+
+    That is the tests of a file, and those on one kind of index server, whatever their file.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        _, _, parameters = nodeid.partition("[")
+        server = parameters.rstrip("]").partition("-")[0]
+        return server if server in {"standalone", "lite"} else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndServers:
+    """Choose how tests are shared out, whatever ``--dist`` says."""
+    return FilesAndServers(config, log)
