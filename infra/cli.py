@@ -5,11 +5,12 @@ What is heavy is imported inside the commands, so that ``--help`` answers at onc
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003  typer reads it
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from encoder.cli import OutputFormat
+from encoder.cli import OutputFormat, WindowChoice
 
 if TYPE_CHECKING:
     from infra.site import Site
@@ -104,6 +105,27 @@ def models_drop(
 
     with _site() as site:
         raise typer.Exit(drop_model(site, ref, even_live=live))
+
+
+@models_app.command("import-rockir")
+def models_import_rockir(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of RockIR's four checkpoint files.")
+    ],
+    *,
+    epoch: Annotated[
+        int | None, typer.Option(min=0, help="Which; by default the newest that is complete.")
+    ] = None,
+    window: Annotated[
+        WindowChoice,
+        typer.Option(help="none, as RockIR: 8-bit scans as they are. percentile: any scans."),
+    ] = WindowChoice.NONE,
+) -> None:
+    """Publish weights that RockIR trained: epoch-N.pt and rock_, siam_ and reg_epoch-N.pt."""
+    from infra.commands.rockir import publish_rockir  # noqa: PLC0415  heavy
+
+    with _site() as site:
+        publish_rockir(site, folder, epoch=epoch, window=window.value)
 
 
 @quarantine_app.command("list")
