@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: env  ## Make synthetic rocks, index them, search them, draw the result
+demo: env  ## Make synthetic rocks, train on them, index them, search for unseen ones
 	$(BIN)/lithoscope demo
 
 test: env lint types tests  ## Environment, lint, types and tests with branch coverage

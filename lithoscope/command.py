@@ -37,23 +37,32 @@ for mounted in (ingest_app, search_app, trainer_app, infra_app, encoder_app):
 
 
 @app.command()
-def demo(
+def demo(  # noqa: PLR0913  a command's options
     folder: Annotated[Path, typer.Argument(help="Folder that everything goes into.")] = Path(
         "lithoscope-demo"
     ),
     *,
-    encoder: Annotated[str, typer.Option(help="Name of the encoder.")] = "dsnn",
-    init: Annotated[str, typer.Option(help="Where its weights come from.")] = "seed:0",
+    init: Annotated[str, typer.Option(help="Where the encoder's weights begin.")] = "seed:0",
+    epochs: Annotated[int, typer.Option(min=1, help="How long it is trained.")] = 16,
+    pixels: Annotated[int, typer.Option(min=16, help="Side of its slices in pixels.")] = 112,
     reservoirs: Annotated[int, typer.Option(help="Reservoirs of the library.")] = 8,
     samples: Annotated[int, typer.Option(help="Samples of each reservoir.")] = 6,
     size: Annotated[int, typer.Option(help="Edge of its volumes in voxels.")] = 128,
 ) -> None:
-    """Try everything: make a library of synthetic rocks, index it, search it, draw the result."""
+    """Try everything: make synthetic rocks, train on them, index them, search for unseen ones."""
     from lithoscope.demo import DemoPlan, run_demo  # noqa: PLC0415  help must answer at once
 
-    sizes = {"--reservoirs": reservoirs, "--samples": samples, "--size": size}
-    library = tuple(word for name, value in sizes.items() for word in (name, str(value)))
-    run_demo(DemoPlan(folder=folder, encoder=encoder, init=init, library=library))
+    run_demo(
+        DemoPlan(
+            folder=folder,
+            init=init,
+            epochs=epochs,
+            pixels=pixels,
+            reservoirs=reservoirs,
+            samples=samples,
+            size=size,
+        )
+    )
 
 
 def find_weights(backbone: str, init: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""The demonstration: a library of synthetic rocks, indexed and searched by the commands themselves.
+"""The demonstration: from synthetic rocks to a trained encoder that answers about unseen ones.
 
 Each step is a command as its user would type it, shown before it runs.
 """
@@ -6,6 +6,7 @@ Each step is a command as its user would type it, shown before it runs.
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shlex
 import subprocess
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from encoder.bundle import verify_bundle
 from encoder.errors import LithoscopeError
 from encoder.object_keys import key_of_file
 from infra.settings import load_settings
@@ -27,6 +29,39 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "LITHOSCOPE_HOME"
 
+_SETTINGS = """\
+# What `lithoscope demo` trains with; docs/training.md tells of every setting.
+[data]
+path = {path}
+modality = "micro_ct"
+planes = 12
+
+[split]
+by = "sample"
+train = 0.6
+val = 0.2
+test = 0.2
+
+[model]
+encoder = "dsnn"
+init = {init}
+size = {pixels}
+
+[pairs]
+samples_per_batch = {per_batch}
+slices_per_sample = 4
+
+[loss]
+regression = "smooth_l1"
+
+[optimiser]
+lr = 1e-3
+
+[schedule]
+epochs = {epochs}
+validate_every = {every}
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoPlan:
@@ -34,20 +69,46 @@ class DemoPlan:
 
     Attributes:
         folder: Folder that everything goes into.
-        encoder: Name of the encoder.
-        init: Where its weights come from.
-        library: Options of ``library synth``.
+        init: Where the encoder's weights begin.
+        epochs: How long it is trained.
+        pixels: Side of its slices.
+        reservoirs: Reservoirs of the library.
+        samples: Samples of each.
+        size: Edge of their volumes in voxels.
     """
 
     folder: Path
-    encoder: str
     init: str
-    library: tuple[str, ...]
+    epochs: int
+    pixels: int
+    reservoirs: int
+    samples: int
+    size: int
 
     @property
     def rocks(self) -> Path:
         """The library."""
         return self.folder / "rocks"
+
+    @property
+    def table(self) -> Path:
+        """What is measured of it."""
+        return self.rocks / "metadata.csv"
+
+    @property
+    def settings(self) -> Path:
+        """Settings of the training."""
+        return self.folder / "train.toml"
+
+    @property
+    def run(self) -> Path:
+        """The training."""
+        return self.folder / "run"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the evaluation."""
+        return self.folder / "evaluation"
 
     @property
     def sheet(self) -> Path:
@@ -61,7 +122,7 @@ class DemoPlan:
 
 
 def run_demo(plan: DemoPlan) -> None:
-    """Build, index and search; a library that an earlier run has finished is used again.
+    """Build, train, measure, publish, index and search; what an earlier run finished is used again.
 
     Args:
         plan: What to demonstrate.
@@ -71,22 +132,45 @@ def run_demo(plan: DemoPlan) -> None:
             step failed, which has told why itself.
     """
     _check_embedded(load_settings())
-    table = plan.rocks / "metadata.csv"
-    if not table.exists():  # a library appears whole or not at all
-        grow = ("library", "synth", str(plan.rocks), *plan.library)
+    if not plan.table.exists():  # a library appears whole or not at all
+        sizes = {"--reservoirs": plan.reservoirs, "--samples": plan.samples, "--size": plan.size}
+        options = [word for name, value in sizes.items() for word in (name, str(value))]
+        grow = ("library", "synth", str(plan.rocks), *options)
         _run(plan, "A library of synthetic rocks", arguments=grow)
-    model = ("--encoder", plan.encoder, "--init", plan.init)
+    _write_settings(plan)
+    train = ("train", "--config", str(plan.settings), "--out", str(plan.run), "--resume")
+    _run(plan, f"A small network learns from it: {plan.epochs} epochs", arguments=train)
+    models = (f"untrained=dsnn@{plan.init}", f"trained={plan.run}")
+    measure = ("evaluate", *models, "--database", "all", "--out", str(plan.report))
+    _run(plan, "How well does it do on samples that it has not seen?", arguments=measure)
+    _run(plan, "Into the registry of models", arguments=("publish", str(plan.run)))
+    model = ("--encoder", verify_bundle(plan.run / "bundle").bundle_id)
     _run(plan, "Every slice into the index", arguments=("ingest", str(plan.rocks), *model))
-    for title, search in _searches(plan, _first_volume(table)):
+    row = _unseen_volume(plan)
+    for title, search in _searches(plan, row):
         _run(plan, title, arguments=search)
+    typer.echo(
+        f"\nTraining did not see sample {row['Sample']} of {row['Reservoir']}: it is in the test "
+        f"part of {plan.run / 'split.json'}."
+    )
     typer.secho("\nTry next", bold=True)
     for line in ("status", "doctor", f"inspect {shlex.quote(str(plan.rocks))}", "search --help"):
         typer.echo(f"  {_shown(plan, shlex.split(line))}")
-    typer.echo(f"\nThe result sheet is {plan.sheet}.")
-    if plan.init.startswith("seed:"):
-        typer.echo(
-            f"The encoder is untrained ({plan.init}): what it finds looks alike in texture only."
-        )
+    typer.echo(f"\nThe result sheet is {plan.sheet}, the evaluation {plan.report / 'report.html'}.")
+
+
+def _write_settings(plan: DemoPlan) -> None:
+    text = _SETTINGS.format(
+        path=json.dumps(str(plan.rocks)),
+        init=json.dumps(plan.init),
+        pixels=plan.pixels,
+        epochs=plan.epochs,
+        per_batch=max(
+            2, min(16, plan.reservoirs * plan.samples // 2)
+        ),  # three fifths are trained on
+        every=max(1, plan.epochs // 5),
+    )
+    plan.settings.write_text(text, encoding="utf-8")
 
 
 def _check_embedded(settings: Settings) -> None:
@@ -103,25 +187,38 @@ def _searches(plan: DemoPlan, row: Mapping[str, str]) -> Iterable[tuple[str, lis
     key = str(key_of_file(image, reservoir=reservoir, sample=row["Sample"]))
     out = ["--exclude-reservoir", reservoir]
     yield (
-        f"What is this file like, without reservoir {reservoir}?",
+        f"What is this file like, without reservoir {reservoir}? Training did not see its sample",
         ["search", str(plan.rocks / image), *out, "-k", "8", "--sheet", str(plan.sheet)],
     )
     yield (
-        "What is slice 10 of this indexed scan like, of measured porosity 0.05 to 0.35?",
-        ["search", f"{key}#10", *out, "--where", "porosity=0.05:0.35", "--unmeasured", "drop"],
+        "What is slice 6 of this indexed scan like, of measured porosity 0.05 to 0.35?",
+        ["search", f"{key}#6", *out, "--where", "porosity=0.05:0.35", "--unmeasured", "drop"],
     )
     yield (
-        "Which reservoirs are like this scan?",
-        ["search", key, *out, "--group-by", "reservoir"],
+        "Which reservoirs are like this scan, among what was imaged like it?",
+        ["search", key, *out, "--group-by", "reservoir", "--modality", "micro_ct"],
     )
 
 
-def _first_volume(table: Path) -> Mapping[str, str]:
-    with table.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["Modality"] == "micro_ct":
-                return row
-    raise LithoscopeError(f"{table}: no micro-CT scan in it; remove its folder to build it anew")
+def _unseen_volume(plan: DemoPlan) -> Mapping[str, str]:
+    """The first measured volume of the split's test part: not chosen by how well it does."""
+    try:
+        split = json.loads((plan.run / "split.json").read_text(encoding="utf-8"))
+        unseen = set(split["samples"]["test"])
+        with plan.table.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                is_unseen = f"{row['Reservoir']}/{row['Sample']}" in unseen
+                is_measured = row["Porosity"] and row["Permeability_mD"]
+                if row["Modality"] == "micro_ct" and is_unseen and is_measured:
+                    return row
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LithoscopeError(
+            f"{plan.folder}: its library or split can't be read ({error}); remove the folder to "
+            "begin anew"
+        ) from error
+    raise LithoscopeError(
+        f"{plan.table}: no measured micro-CT scan in the test part; make more samples (--samples)"
+    )
 
 
 def _run(plan: DemoPlan, title: str, *, arguments: Sequence[str]) -> None:
