@@ -235,7 +235,7 @@ def test_a_library_may_have_grown_but_not_lost(
         target.write_bytes(path.read_bytes())
     add_sample(grown, "R1/S2b", reservoir=1, seed=99)
     done = publish(run, "--data", grown)
-    assert "1 samples came since the run began: left out" in done.stderr
+    assert "1 sample came since the run began: left out" in done.stderr
     (version,) = published()
     assert "18 slices of 9 samples" in version.provenance["measured_on"]
     test = json.loads((run / "split.json").read_text())["samples"]["test"]

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from encoder.bundle import verify_bundle
+from encoder.commands.inspection import count_text
 from encoder.errors import LithoscopeError
 from trainer.config import TrainConfig
 from trainer.splits import PARTS, Split, SplitError, read_split
@@ -107,13 +108,13 @@ def split_of(run: FinishedRun, slices: SliceSet) -> Split:
         slices: Slices of its data, with its settings.
 
     Returns:
-        The split, of indices into ``slices``.
+        The split, of indices into ``slices``; its notes say what was left out.
 
     Raises:
         SplitError: The split is damaged, or slices that it is of are gone or others now.
     """
     try:
-        return read_split(run.split, slices)
+        return replace(read_split(run.split, slices), notes=())
     except SplitError:
         rows = np.flatnonzero(np.isin(slices.sample, _numbers(run, slices)))
         if len(rows) in (0, len(slices)):
@@ -121,8 +122,8 @@ def split_of(run: FinishedRun, slices: SliceSet) -> Split:
         found = read_split(run.split, _only(slices, rows))
         train, val, test = (rows[getattr(found, part)] for part in PARTS)
         left_out = len(slices.sample_names) - len(np.unique(slices.sample[rows]))
-        note = f"{left_out} samples came since the run began: left out"
-        return replace(found, train=train, val=val, test=test, notes=(*found.notes, note))
+        note = f"{count_text(left_out, 'sample')} came since the run began: left out"
+        return replace(found, train=train, val=val, test=test, notes=(note,))
 
 
 def _numbers(run: FinishedRun, slices: SliceSet) -> list[int]:
