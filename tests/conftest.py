@@ -38,6 +38,7 @@ class FilesAndServers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has n
         return server if server in {"standalone", "lite"} else nodeid.partition("::")[0]
 
 
+@pytest.hookimpl(optionalhook=True)  # there is no such hook where xdist is switched off
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndServers:
     """Choose how tests are shared out, whatever ``--dist`` says."""
     return FilesAndServers(config, log)

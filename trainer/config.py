@@ -221,7 +221,8 @@ class RunConfig(BaseModel):
         precision: ``auto`` takes bf16 where the hardware gains by it.
         compile: Whether the network is compiled first.
         workers: Processes that decode scans for the cache; nothing for one per CPU.
-        clip: Largest norm of the gradient; nothing for no limit.
+        clip: Largest norm of the gradient; nothing for no limit. A DSNN's norms are 10 to 60 when
+            all is well: the limit is for explosions.
         checkpoint_every: Epochs from one checkpoint to the next.
         freeze_batchnorm: Whether batch norm keeps the statistics that it starts with.
     """
@@ -236,7 +237,7 @@ class RunConfig(BaseModel):
     workers: PositiveInt | None = Field(
         default=None, description="a whole number from 1, or nothing"
     )
-    clip: float | None = Field(default=1.0, gt=0, description="a number above 0, or nothing")
+    clip: float | None = Field(default=100.0, gt=0, description="a number above 0, or nothing")
     checkpoint_every: PositiveInt = Field(default=1, description="epochs, a whole number from 1")
     freeze_batchnorm: bool = Field(default=False, description="true or false")
 
