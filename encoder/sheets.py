@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CELL_PX = 192
-CAPTION_PX = 40
+LINES = 3
+CAPTION_PX = 56
 MARGIN_PX = 8
 FONT_PX = 12
 PAPER = (255, 255, 255)
@@ -32,7 +33,7 @@ class Cell:
     """One picture of a sheet.
 
     Attributes:
-        lines: Caption, at most two lines are shown.
+        lines: Caption, at most three lines are shown.
         pixels: uint8 (H, W) or (H, W, 3); None where there is nothing to show.
         width_um: Width that the picture shows in micrometres, for the scale bar.
     """
@@ -78,7 +79,7 @@ def draw_cell(cell: Cell) -> Image.Image:
         um_per_px = cell.width_um / shown.width
         _draw_scale_bar(pen, (left, 0), size=shown.size, um_per_px=um_per_px)
     ink = FAULT_INK if cell.pixels is None else INK
-    for number, line in enumerate(cell.lines[:2]):
+    for number, line in enumerate(cell.lines[:LINES]):
         place = (0, shown.height + 3 + number * (FONT_PX + 4))
         pen.text(place, shorten(line, width_px=CELL_PX), fill=ink, font=caption_font(FONT_PX))
     return picture

@@ -22,6 +22,7 @@ from encoder.sheets import (
 )
 from infra.store_errors import StoreError
 from search_ui.printing import NOT_MEASURED, VIEW_TITLES, permeability_text, rank_text
+from search_ui.rock_properties import of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from infra.object_store import ObjectStore
     from search_ui.results import QueryFacts, SearchHit, SearchResult
+    from search_ui.rock_properties import RockProperties
 
 SHEET_COLUMNS = 12
 """Pictures of a row, at most; further ones go into the next."""
@@ -110,7 +112,7 @@ def _query_title(result: SearchResult) -> str:
     model = result.model
     name = model.bundle_id or model.collection
     init = f" ({model.init})" if model.init else ""
-    return f"query · {name}{init} · below: similarity · rank among all slices · measured"
+    return f"query · {name}{init} · below: similarity · rank among all slices, rock, its properties"
 
 
 def _query_cell(
@@ -120,28 +122,37 @@ def _query_cell(
     if pixels is None and facts.picture_key is not None:
         pixels = read_picture(objects, facts.picture_key)
     names = f"{facts.reservoir or 'reservoir?'} · {facts.sample or 'sample?'}"
-    return Cell(lines=(names, facts.name.rsplit("/", 1)[-1]), pixels=pixels)
+    lines = (names, facts.name.rsplit("/", 1)[-1], _properties_text(facts.properties))
+    return Cell(lines=lines, pixels=pixels)
 
 
 def _hit_cell(hit: SearchHit, objects: ObjectStore, *, ranked: int) -> Cell:
     row = hit.row
     rank = rank_text(hit.absolute_rank, ranked)
-    measured = measured_text(row.numbers.get("porosity"), row.numbers.get("permeability_md"))
     return Cell(
         lines=(
-            f"{hit.similarity:.3f} · #{rank} · {measured}",
+            f"{hit.similarity:.3f} · #{rank}",
             f"{row.reservoir or 'not known'} / {row.sample or 'not known'}",
+            _properties_text(of_rows([row])),
         ),
         pixels=read_picture(objects, hit.thumbnail_key),
     )
 
 
-def measured_text(porosity: float | None, permeability_md: float | None) -> str:
-    """Write what was measured, short enough for a caption."""
+def _properties_text(known: RockProperties) -> str:
+    """Write what was measured, or else what is predicted, short enough for a caption."""
+    measured = _values_text(known.porosity, known.permeability_md)
+    if measured:
+        return measured
+    predicted = _values_text(known.predicted_porosity, known.predicted_permeability_md)
+    return f"predicted {predicted}" if predicted else NOT_MEASURED
+
+
+def _values_text(porosity: float | None, permeability_md: float | None) -> str:
     known = [] if porosity is None else [f"φ {porosity:.2g}"]
     if permeability_md is not None:
         known.append(f"{permeability_text(permeability_md)} mD")
-    return " · ".join(known) or NOT_MEASURED
+    return " · ".join(known)
 
 
 def read_picture(objects: ObjectStore, key: str) -> NDArray[np.uint8] | None:
