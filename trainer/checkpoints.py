@@ -52,7 +52,7 @@ class RunState(BaseModel):
         final_loss: Mean loss of the last epoch.
         seconds: Time that the run took so far.
         precision: What backbones compute in, as was decided when the run began.
-        scaler: State of the gradient scaler (fp16); empty otherwise.
+        scaler: State of the gradient scaler (fp16), whose counts must stay whole; empty otherwise.
         sampler: What draws the batches.
         validations: All so far.
         config: Settings of the run, as JSON.
@@ -66,7 +66,7 @@ class RunState(BaseModel):
     final_loss: float
     seconds: float
     precision: str
-    scaler: dict[str, float]
+    scaler: dict[str, int | float]
     sampler: dict[str, int]
     validations: tuple[Validation, ...]
     config: str
