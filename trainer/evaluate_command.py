@@ -15,6 +15,7 @@ from trainer.config import load_config
 from trainer.contestants import Contestant, find_contestants, run_folder_of
 from trainer.descriptions import EvaluationError
 from trainer.evaluation import EvaluationResult, Trial, evaluate
+from trainer.learnt_queries import tell_learnt
 from trainer.library_data import load_slices
 from trainer.splits import read_split, split_slices
 from trainer.training import CONFIG_NAME, SPLIT_NAME
@@ -94,7 +95,8 @@ def run_evaluation(
         return sizes[name]
 
     on_start(len(encoders) * len(trial.rows))
-    return evaluate(encoders, trial, slices_of=slices_of, on_done=on_done)
+    result = evaluate(encoders, trial, slices_of=slices_of, on_done=on_done)
+    return tell_learnt(result, contestants, slices_of=slices_of)
 
 
 def _config(request: EvaluationRequest) -> TrainConfig:

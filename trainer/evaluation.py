@@ -123,6 +123,7 @@ class ModelResult:
         retrieved: (Q, 3) slices that each query found first, its sample left out; -1 for none.
         runs: Trainings that the figures are the mean of.
         note: What else is to be told of it.
+        learnt: Queries that it learned from; None where that is not known.
         folds: In cross-validation, who was asked what: each fold's vectors, in a space of their
             own, with its queries and database.
     """
@@ -132,6 +133,7 @@ class ModelResult:
     retrieved: NDArray[np.int64]
     runs: int = 1
     note: str = ""
+    learnt: int | None = None
     folds: tuple[Asked, ...] = ()
 
     @property

@@ -149,6 +149,7 @@ def _model_dict(result: EvaluationResult, model: ModelResult) -> dict[str, Any]:
         "metric": model.description.metric.value,
         "runs": model.runs,
         "note": model.note,
+        "queries_learnt": model.learnt,
         "figures": [
             _figure_dict(key, statistic, base=compared.get(key))
             for key, statistic in model.statistics.items()

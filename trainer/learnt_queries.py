@@ -1,0 +1,133 @@
+"""Which queries of an evaluation a model learned from, which flatters its figures.
+
+Of a run its split tells, of a published model its card; a bundle that was copied out of its run
+tells only where the data is as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from encoder.bundle import load_bundle
+from trainer.learnt_scans import seen_rows
+from trainer.splits import SplitError, read_split
+from trainer.training import BUNDLE_NAME, SPLIT_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from encoder.encoders import Encoder
+    from trainer.contestants import Contestant
+    from trainer.evaluation import EvaluationResult, ModelResult
+    from trainer.slice_set import SliceSet
+
+
+def tell_learnt(
+    result: EvaluationResult,
+    contestants: Sequence[Contestant],
+    *,
+    slices_of: Callable[[Encoder], SliceSet],
+) -> EvaluationResult:
+    """Add to an evaluation how many queries each model learned from, or was chosen by.
+
+    Args:
+        result: The evaluation.
+        contestants: Its models, in the same order.
+        slices_of: Gives the trial's slices at an encoder's own size.
+
+    Returns:
+        The same figures; models and trial say what flatters.
+    """
+    rows = result.trial.queries
+    found = {
+        one.name: _learnt(one, rows, slices_of=slices_of)
+        for one in contestants
+        if one.folder is not None
+    }
+    notes = [
+        f"{name}: {_note(None if seen is None else len(seen), len(rows))}"
+        for name, seen in found.items()
+        if seen is None or len(seen)
+    ]
+    return replace(
+        result,
+        models=tuple(_told(model, found, queries=len(rows)) for model in result.models),
+        trial=replace(result.trial, notes=(*result.trial.notes, *notes)),
+    )
+
+
+def _told(
+    model: ModelResult, found: Mapping[str, NDArray[np.int64] | None], *, queries: int
+) -> ModelResult:
+    seen = found.get(model.name, np.empty(0, np.int64))
+    if seen is None:
+        return replace(model, learnt=None, note=_note(None, queries))
+    note = _note(len(seen), queries) if len(seen) else ""
+    return replace(model, learnt=len(seen), note=note)
+
+
+def _note(seen: int | None, queries: int) -> str:
+    if seen is None:
+        return "its bundle does not tell whether it learned from the queries"
+    return f"learned from {seen} of the {queries} queries, which flatters it"
+
+
+def _learnt(
+    contestant: Contestant, rows: NDArray[np.int64], *, slices_of: Callable[[Encoder], SliceSet]
+) -> NDArray[np.int64] | None:
+    """The queries that a model learned from; None where that can't be known."""
+    assert contestant.folder is not None  # noqa: S101  the caller saw to it
+    encoder = load_bundle(contestant.folder)
+    slices = slices_of(encoder)
+    if contestant.folder.resolve().name == BUNDLE_NAME:
+        split = contestant.folder.resolve().parent / SPLIT_NAME
+        if split.is_file():
+            return _by_its_split(split, slices, rows=rows)
+    return seen_rows(encoder.provenance, slices, rows=rows)
+
+
+def _by_its_split(
+    path: Path, slices: SliceSet, *, rows: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    """By a run's split: by its slices, or by its samples' names where it is of other slices."""
+    try:
+        split = read_split(path, slices)
+    except SplitError:
+        names = _names(path)
+        if names is None:
+            return None
+        seen = np.array([name in names for name in slices.sample_names], dtype=bool)
+        return np.asarray(rows[seen[slices.sample[rows]]])
+    return np.asarray(np.intersect1d(rows, np.concatenate([split.train, split.val])))
+
+
+class _Samples(BaseModel):
+    """The samples of a split's parts that a run learned from."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    train: list[str]
+    val: list[str]
+
+
+class _StoredSplit(BaseModel):
+    """What is looked for in a split's file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    samples: _Samples
+
+
+def _names(path: Path) -> set[str] | None:
+    try:
+        told = _StoredSplit.model_validate_json(path.read_bytes()).samples
+    except (OSError, ValidationError):
+        return None
+    return {*told.train, *told.val}
