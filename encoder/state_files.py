@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,15 +23,23 @@ BATCH_COUNTER = ".num_batches_tracked"
 
 _LOAD_FAILURES = (
     pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    KeyError,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
     AttributeError,
-    ValueError,
-    TypeError,
+    EOFError,
+    LookupError,
+    MemoryError,
     OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
 )
-"""What torch.load raises for files that hold no plain tensors."""
+"""What torch.load raises for files that hold no plain tensors.
+
+It checks little before it acts on what it reads: a byte that was changed shows as a failed
+assertion, an empty stack, a length that no memory holds, or whatever else comes of it.
+"""
 
 
 def is_safetensors(head: bytes) -> bool:
