@@ -12,6 +12,7 @@ from sklearn.metrics import r2_score
 from trainer import bootstrap
 from trainer.bootstrap import average_runs, mean_statistic, r2_statistic
 from trainer.measures import MeasureError
+from trainer.report_tables import bounds, short_bounds
 
 
 def test_interval_of_a_mean_is_that_of_scipy_where_every_slice_is_a_sample() -> None:
@@ -102,3 +103,17 @@ def test_many_samples_are_drawn_in_parts_and_give_the_same_figure(
     assert parts.value == whole.value
     assert parts.low == pytest.approx(whole.low, abs=0.02)
     assert parts.high == pytest.approx(whole.high, abs=0.02)
+
+
+def test_few_measured_samples_give_a_figure_without_an_interval() -> None:
+    samples = np.arange(12) // 2
+    for known in (1, 3, 4):
+        errors = np.where(samples < known, 0.05, np.nan)
+        better, worse = mean_statistic(errors, samples), mean_statistic(errors + 1e-4, samples)
+        found = worse.difference(better)
+        assert found.value == pytest.approx(1e-4)
+        assert math.isnan(better.interval().low) == math.isnan(found.low) == (known < 4)
+        # The gate calls a model surely worse where the interval lies above 0.
+        assert (found.low > 0) == (known == 4)
+        assert ("too few samples" in bounds(found)) == (known < 4)
+        assert ("few samples" in short_bounds(found)) == (known < 4)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+SAMPLES_MIN = 4
+"""Of fewer measured samples no interval is made: what is drawn from one or two hardly differs, so
+that chance would pass for certainty."""
 
 _DRAWS_KEPT = 1 << 22
 """Counts of one set of resamples that are held at a time (32 MiB)."""
@@ -62,8 +65,8 @@ class Interval:
 
     Attributes:
         value: The figure; NaN where there was nothing to measure.
-        low: Lower end.
-        high: Upper end.
+        low: Lower end; NaN where fewer than ``SAMPLES_MIN`` samples were measured.
+        high: Upper end; NaN as the lower one.
     """
 
     value: float
@@ -103,6 +106,8 @@ class Statistic:
             resamples: B.
             seed: The same seed gives the same interval.
         """
+        if self.measured[1] < SAMPLES_MIN:
+            return _no_interval(self.value)
         return _interval(self.value, _resample(self, resamples, seed=seed))
 
     def difference(
@@ -124,6 +129,8 @@ class Statistic:
                 f"{len(self.groups)} and {len(other.groups)} samples, {self.formula} and "
                 f"{other.formula}; measure both models on the same slices"
             )
+        if min(self.measured[1], other.measured[1]) < SAMPLES_MIN:
+            return _no_interval(self.value - other.value)
         ours, theirs = (_resample(one, resamples, seed=seed) for one in (self, other))
         differences = ours - theirs
         return _interval(self.value - other.value, differences)
@@ -198,10 +205,14 @@ def _grouped(
 def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:
     known = resampled[np.isfinite(resampled)]
     if not len(known):
-        return Interval(value=value, low=float("nan"), high=float("nan"))
+        return _no_interval(value)
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(known, [tail, 1.0 - tail])
     return Interval(value=value, low=float(low), high=float(high))
+
+
+def _no_interval(value: float) -> Interval:
+    return Interval(value=value, low=float("nan"), high=float("nan"))
 
 
 def _resample(statistic: Statistic, resamples: int, *, seed: int) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from trainer.learnt_scans import LEARNT_SCANS, learnt_scans
 from trainer.provenance import code_revision, data_fingerprint
 from trainer.release_check import Findings, examine
 from trainer.release_gate import FIGURES, interval_dict, signed
+from trainer.report_tables import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +127,7 @@ def _figure_lines(findings: Findings) -> list[str]:
     for label, interval in figures.get(findings.name, {}).items():
         if not math.isfinite(interval.value):
             continue
-        line = f"{FIGURES[label]}: {interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+        line = f"{FIGURES[label]}: {interval.value:.3f} ({bounds(interval)})"
         if label in differences:
             line += f", live {live[label].value:.3f}, difference {signed(differences[label])}"
         found.append(line)

@@ -133,9 +133,10 @@ def interval_dict(interval: Interval) -> dict[str, float | None]:
 
 
 def signed(interval: Interval) -> str:
-    """Write a difference: ``-0.031 [-0.052, -0.010]``."""
-    ends = f" [{interval.low:+.3f}, {interval.high:+.3f}]" if math.isfinite(interval.low) else ""
-    return f"{interval.value:+.3f}{ends}"
+    """Write a difference: ``-0.031 [-0.052, -0.010]``; without an interval, it says why."""
+    if math.isfinite(interval.low):
+        return f"{interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+    return f"{interval.value:+.3f} (too few samples for an interval)"
 
 
 def _worse_retrieval(differences: dict[str, Interval]) -> Iterator[str]:

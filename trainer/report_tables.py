@@ -52,16 +52,16 @@ def number(value: float, form: str = ".3f") -> str:
 
 
 def bounds(interval: Interval) -> str:
-    """Write the ends of an interval; nothing where it has none."""
+    """Write the ends of an interval, or why it has none; nothing where there is no figure."""
     if not math.isfinite(interval.low):
-        return ""
+        return "too few samples for an interval" if math.isfinite(interval.value) else ""
     return f"{number(interval.low)} … {number(interval.high)}"
 
 
 def short_bounds(interval: Interval) -> str:
     """The same for a narrow column."""
     if not math.isfinite(interval.low):
-        return ""
+        return "few samples" if math.isfinite(interval.value) else ""
     return f"{number(interval.low, '.2f')}…{number(interval.high, '.2f')}"
 
 
