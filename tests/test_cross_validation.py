@@ -77,6 +77,18 @@ def test_samples_with_the_same_image_stay_in_one_fold() -> None:
     assert "4 images of different samples are near-duplicates" in holding[0].notes[0]
 
 
+def test_samples_joined_by_near_duplicates_are_told_where_folds_lack() -> None:
+    slices = made()
+    texture = np.random.default_rng(3).integers(0, 256, slices.pixels[0].shape[:2])
+    copied = slices.number == 0
+    slices.pixels[copied] = texture[..., np.newaxis]
+    told = r"of 1 samples \(18, of which near-duplicates join up to 18\)"
+    with pytest.raises(SplitError, match=told):
+        draw_folds(slices, FOLDS)
+    slices.pixels[copied] = 0
+    assert len(draw_folds(slices, FOLDS)) == FOLDS
+
+
 @pytest.mark.parametrize("number", [1, 19])
 def test_too_few_or_too_many_folds_are_refused(number: int) -> None:
     with pytest.raises(SplitError, match=f"{number} folds of 18 samples"):

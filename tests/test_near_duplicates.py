@@ -65,13 +65,21 @@ def test_sections_of_plugs_are_no_duplicates() -> None:
     assert find_near_duplicates(plugs.astype(np.uint8), np.arange(100)).n_images == 0
 
 
-def test_blank_images_are_duplicates_only_if_identical() -> None:
-    blank = np.zeros((4, SIDE, SIDE, 3), dtype=np.uint8)
-    blank[1] = 1
+def test_blank_images_are_no_duplicates() -> None:
+    """Black planes at the ends of volumes would join every sample to every other."""
+    blank = np.zeros((6, SIDE, SIDE, 3), dtype=np.uint8)
     blank[2, 0, 0] = 1
-    found = find_near_duplicates(blank, np.arange(4))
-    assert found.cluster[0] == found.cluster[3]
-    assert (found.n_images, found.n_clusters) == (2, 1)
+    blank[3] = 1
+    blank[4:, 60:, :12] = 255  # two with the same scale bar
+    found = find_near_duplicates(blank, np.arange(6))
+    assert (found.n_images, found.n_clusters) == (0, 0)
+
+
+def test_copies_of_an_image_of_hardly_any_contrast_are_found() -> None:
+    """No block of its thumbnail has a texture, but no other image has the same noise."""
+    pale = np.repeat(textures(3, smooth=0.5)[..., :1] // 64 + 100, 3, axis=3)
+    found = find_near_duplicates(np.concatenate([pale, pale[1:2]]), np.arange(4))
+    assert found.cluster.tolist() == [0, 1, 2, 1]
 
 
 def test_what_is_together_anyway_is_not_counted() -> None:

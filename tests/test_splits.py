@@ -87,14 +87,38 @@ def with_twins(slices: SliceSet) -> SliceSet:
 def test_samples_that_share_an_image_are_kept_on_one_side() -> None:
     slices = with_twins(SLICES)
     split = split_slices(slices, SplitConfig(train=0.5, val=0.2, test=0.3))
-    assert split.notes == (
-        "40 images of different samples are near-duplicates, in 20 clusters: each kept on one side",
+    (note,) = split.notes
+    assert note == (
+        "40 images of different samples are near-duplicates, in 20 clusters that join up to "
+        "2 samples: each kept on one side"
     )
     pairs = [set(slices.sample[part] // 2) for part in parts_of(split)]
     assert sum(map(len, pairs)) == 20
     apart = split_slices(slices, SplitConfig(train=0.5, val=0.2, test=0.3, near_duplicates=False))
     assert sum(len(set(slices.sample[part] // 2)) for part in parts_of(apart)) > 20
     assert apart.notes == ()
+
+
+def noise_of(slices: SliceSet) -> SliceSet:
+    texture = np.random.default_rng(6).integers(0, 256, slices.pixels.shape[:3])
+    return replace(slices, pixels=np.repeat(texture[..., np.newaxis], 3, axis=3).astype(np.uint8))
+
+
+@pytest.mark.parametrize("by", ["sample", "reservoir"])
+def test_a_blank_plane_of_every_sample_joins_none(by: SplitBy) -> None:
+    slices = noise_of(make_slices(reservoirs=6, samples=3, slices=4, size=32))
+    config = SplitConfig(by=by, train=0.5, val=0.25, test=0.25)
+    whole = [len(part) for part in parts_of(split_slices(slices, config))]
+    slices.pixels[slices.number == 0] = 0
+    assert [len(part) for part in parts_of(split_slices(slices, config))] == whole
+
+
+def test_near_duplicates_that_leave_a_part_empty_are_told() -> None:
+    slices = noise_of(make_slices(reservoirs=6, samples=3, slices=4, size=32))
+    slices.pixels[slices.number == 0] = slices.pixels[0]
+    told = r"val, test would be empty.*18 images .* in 1 clusters that join up to 18 samples"
+    with pytest.raises(SplitError, match=told):
+        split_slices(slices, SplitConfig())
 
 
 def test_folders_decide_where_asked() -> None:

@@ -24,7 +24,7 @@ from trainer.evaluation import (
     property_figures,
     query_scores,
 )
-from trainer.groups import draw_parts, joined_groups
+from trainer.groups import draw_parts, joined_groups, largest_joined
 from trainer.near_duplicates import find_near_duplicates
 from trainer.property_measures import PropertyValues
 from trainer.splits import Split, SplitError, check_leaks
@@ -55,10 +55,13 @@ def draw_folds(slices: SliceSet, number: int, *, seed: int = 0) -> tuple[Split, 
     """
     found = find_near_duplicates(slices.pixels, slices.sample)
     group = joined_groups(slices.sample, found.cluster)
-    if number < 2 or group.max(initial=-1) + 1 < number:
+    total, alone = len(np.unique(slices.sample)), len(np.unique(group))
+    if number < 2 or alone < number:
+        largest = largest_joined(slices.sample, group)
+        of_them = f" ({total}, of which near-duplicates join up to {largest})"
         raise SplitError(
-            f"{number} folds of {len(np.unique(group))} samples: expected at least 2 folds, and "
-            "no more than there are samples"
+            f"{number} folds of {alone} samples{of_them if alone < total else ''}: expected at "
+            "least 2 folds, and no more than there are samples"
         )
     part_of = draw_parts(group, slices.reservoir, shares=[1 / number] * number, seed=seed)
     note = f"{found.n_images} images of different samples are near-duplicates: in one fold each"

@@ -47,6 +47,17 @@ def joined_groups(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArra
     return np.asarray(rank[group], dtype=np.int64)
 
 
+def largest_joined(parts: NDArray[np.int64], joined: NDArray[np.int64]) -> int:
+    """Count the groups that the largest joined group is made of.
+
+    Args:
+        parts: (N,), number from 0 of each slice's group.
+        joined: (N,), number from 0 of each slice's joined group.
+    """
+    pairs = np.unique(np.stack([joined, parts]), axis=1)
+    return int(np.bincount(pairs[0]).max(initial=0))
+
+
 def draw_parts(
     groups: NDArray[np.int64],
     strata: NDArray[np.int64],

@@ -35,6 +35,12 @@ FITTING = 0.8
 LEVELS = 12.0
 """Difference of mean grey levels, of 255, up to which they are."""
 
+TELLING = 4
+"""Blocks of 25 that must show something: blank planes of two rocks are no copies of each other."""
+
+BLANK = 0.9
+"""Share of pixels of one grey level from which identical images are alike by chance."""
+
 _THUMBNAIL = 40
 _PAIRS_AT_ONCE = 1 << 23
 _CHECKED_AT_ONCE = 1 << 13
@@ -70,6 +76,7 @@ class _Looks:
         is_textured: (N, B), bool: whether a block shows more than noise.
         levels: (N,), float32, mean grey level.
         digests: (N,), int64, equal for identical images.
+        is_varied: (N,), bool: whether identical images are a copy, not as blank as each other.
     """
 
     hashes: NDArray[np.uint64]
@@ -77,6 +84,7 @@ class _Looks:
     is_textured: NDArray[np.bool_]
     levels: NDArray[np.float32]
     digests: NDArray[np.int64]
+    is_varied: NDArray[np.bool_]
 
 
 def find_near_duplicates(pixels: NDArray[np.uint8], groups: NDArray[np.int64]) -> NearDuplicates:
@@ -111,11 +119,13 @@ def _looks_of(pixels: NDArray[np.uint8]) -> _Looks:
     is_textured = np.empty((count, side * side), dtype=np.bool_)
     levels = np.empty(count, dtype=np.float32)
     digests = np.empty(count, dtype=np.int64)
+    is_varied = np.empty(count, dtype=np.bool_)
     for number in range(count):
         image = np.ascontiguousarray(pixels[number])
         digest = hashlib.blake2b(image.tobytes(), digest_size=8).digest()
         digests[number] = int.from_bytes(digest, "little", signed=True)
         grey = Image.fromarray(image).convert("L")
+        is_varied[number] = max(grey.histogram()) < BLANK * grey.width * grey.height
         cells[number] = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
         small = np.asarray(grey.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX))
         cut = small.astype(np.float32).reshape(side, _BLOCK, side, _BLOCK).transpose(0, 2, 1, 3)
@@ -127,7 +137,7 @@ def _looks_of(pixels: NDArray[np.uint8]) -> _Looks:
         levels[number] = small.mean()
     bits = (cells[:, :, :-1] < cells[:, :, 1:]).reshape(count, 64)
     hashes = np.packbits(bits, axis=1).view(np.uint64).reshape(-1)
-    return _Looks(hashes, blocks, is_textured, levels, digests)
+    return _Looks(hashes, blocks, is_textured, levels, digests, is_varied)
 
 
 def _candidates(
@@ -148,7 +158,8 @@ def _are_alike(looks: _Looks, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
 
     The correlation is taken block by block: what whole images have in common, such as the bright
     disc of a plug's section on black, would make all of them alike. Blocks that are flat in both
-    tell nothing.
+    tell nothing; where hardly any other is left, as in black planes at a volume's end, images are
+    alike without being copies: they would join every sample to every other.
     """
     first, second = pairs
     correlation = np.einsum(
@@ -157,9 +168,12 @@ def _are_alike(looks: _Looks, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
         looks.blocks[second].astype(np.float32),
     )
     counts = looks.is_textured[first] | looks.is_textured[second]
-    total = np.maximum(counts.sum(axis=1), 1)
+    n_telling = counts.sum(axis=1)
+    total = np.maximum(n_telling, 1)
     detail = (correlation * counts).sum(axis=1) / total
     fitting = ((correlation >= 0.5) & counts).sum(axis=1) / total
     is_level = np.abs(looks.levels[first] - looks.levels[second]) <= LEVELS
+    is_telling = n_telling >= TELLING
+    is_like = (detail >= CORRELATION) & (fitting >= FITTING) & is_level
     is_same = looks.digests[first] == looks.digests[second]
-    return np.asarray(is_same | ((detail >= CORRELATION) & (fitting >= FITTING) & is_level))
+    return np.asarray(is_like & is_telling | is_same & (is_telling | looks.is_varied[first]))

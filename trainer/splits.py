@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from encoder.errors import LithoscopeError, OutputError
-from trainer.groups import draw_parts, joined_groups
+from trainer.groups import draw_parts, joined_groups, largest_joined
 from trainer.near_duplicates import find_near_duplicates
 
 if TYPE_CHECKING:
@@ -235,10 +235,13 @@ def _drawn_parts(
     notes: tuple[str, ...] = ()
     if config.near_duplicates:
         found = find_near_duplicates(slices.pixels, group)
-        group = joined_groups(group, found.cluster)
+        joined = joined_groups(group, found.cluster)
         what = "images" if config.by == "image" else f"images of different {config.by}s"
         told = f"{found.n_images} {what} are near-duplicates, in {found.n_clusters} clusters"
+        if found.n_clusters:
+            told += f" that join up to {largest_joined(group, joined)} {config.by}s"
         notes = (f"{told}: each kept on one side",)
+        group = joined
     shares = (config.train, config.val, config.test)
     return draw_parts(group, stratum, shares=shares, seed=config.seed), notes
 
@@ -263,7 +266,9 @@ def _check_filled(split: Split, config: SplitConfig) -> None:
         return
     if config.by == "folder":
         raise SplitError("split by folder: no slice is in a folder named train; choose another")
+    notes = "".join(f" ({note})" for note in split.notes)
     raise SplitError(
         f"split by {config.by}: {', '.join(empty)} would be empty; there are too few "
-        f"{config.by}s for these shares: set split.{empty[0]}=0, or split by something smaller"
+        f"{config.by}s for these shares{notes}: set split.{empty[0]}=0, or split by something "
+        "smaller"
     )
