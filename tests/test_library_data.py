@@ -188,6 +188,7 @@ def test_slices_are_loaded_by_settings(library: Path, settings: Settings) -> Non
         "5 slices of 5 scans, 4 samples, 3 reservoirs or classes; 1 scans refused"
     )
     assert [scan.name for scan in loaded.refused] == ["E2/S1/d.png"]
+    assert loaded.notes == ("3 of 4 samples have a single slice: no pair of one label",)
     assert list((settings.home / "cache" / "slices").rglob("*.npy"))
     again = load_slices(config, settings)
     assert again.slices.content == loaded.slices.content

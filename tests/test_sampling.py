@@ -164,6 +164,13 @@ def test_pairs_that_cannot_be_made_are_refused(labels: list[int], told: str) -> 
         RandomPairs(np.array(labels), 4, seed=0)
 
 
+def test_batches_without_a_pair_of_one_label_are_refused() -> None:
+    """Repeats of a slice are no pair: all that would be learnt is that everything differs."""
+    with pytest.raises(SamplingError, match=r"no two slices share a label \(20 labels"):
+        PKSampler(np.arange(20), 4, slices_per_sample=4, seed=0)
+    assert len(PKSampler(np.array([0, 1, 2, 2]), 2, slices_per_sample=2, seed=0)) == 1
+
+
 def test_batches_that_cannot_be_made_are_refused() -> None:
     with pytest.raises(SamplingError, match=r"13 x 4 slices a batch of 12 labels.*set pairs"):
         PKSampler(LABELS, 13, slices_per_sample=4, seed=0)

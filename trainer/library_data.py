@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from encoder.commands.collect import collect_scans, plain_path
 from encoder.commands.reading import Libraries
 from encoder.decoding import DecodeLimits
@@ -91,8 +93,17 @@ def load_slices(config: TrainConfig, settings: Settings) -> LoadedSlices:
     return LoadedSlices(
         slices=built.slices,
         refused=(*found.refused, *built.refused),
-        notes=tuple(found.notes),
+        notes=(*found.notes, *_single_slices(built.slices, config.data.label)),
     )
+
+
+def _single_slices(slices: SliceSet, label: str) -> list[str]:
+    """Tell how many samples or classes have nothing that is similar to them."""
+    counts = np.bincount(slices.label)
+    single = int((counts == 1).sum())
+    what = "classes" if label == "class" else "samples"
+    note = f"{single} of {int((counts > 0).sum())} {what} have a single slice: no pair of one label"
+    return [note] if single else []
 
 
 def find_training_scans(config: DataConfig, *, cache: Path) -> FoundScans:

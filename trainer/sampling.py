@@ -74,6 +74,19 @@ class _Sampler(ABC, Generic[BatchT]):
         _, starts = np.unique(self.labels[order], return_index=True)
         self._members = np.split(order, starts[1:]) if len(order) else []
 
+    def _check_shared(self) -> None:
+        """Refuse labels of which none has two slices: there would be no pair of one label.
+
+        Raises:
+            SamplingError: They are such.
+        """
+        if max(map(len, self._members), default=0) < 2:
+            raise SamplingError(
+                f"no two slices share a label ({len(self._members)} labels of one slice each): "
+                "pairs of one label can't be made; cut scans into several slices (data.planes, "
+                "data.tiles) or train by class (data.label)"
+            )
+
     @abstractmethod
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -162,11 +175,8 @@ class RandomPairs(_Sampler[tuple["Indices", "Indices"]]):
         if same_share < 1 and len(self._members) < 2:
             raise SamplingError("all slices have one label: pairs of two labels can't be made")
         sizes = np.array([len(members) for members in self._members])
-        if same_share > 0 and sizes.max() < 2:
-            raise SamplingError(
-                "no two slices share a label: pairs of one label can't be made; cut scans into "
-                "several slices (data.planes, data.tiles) or train by class (data.label)"
-            )
+        if same_share > 0:
+            self._check_shared()
         # Members of each label lie side by side in _order; a slice's rank among them is _place.
         self._order = np.concatenate(self._members)
         self._place = np.empty_like(self._order)
@@ -246,6 +256,7 @@ class PKSampler(_Sampler["Indices"]):
                 f"{len(self._members)} labels: expected at least one slice, and no more labels "
                 "than there are; set pairs.samples_per_batch and pairs.slices_per_sample"
             )
+        self._check_shared()
         self.samples_per_batch = samples_per_batch
         self.slices_per_sample = slices_per_sample
 
