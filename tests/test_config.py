@@ -54,6 +54,21 @@ def test_home_is_understood_in_paths() -> None:
     assert load_config(None, ["data.path=~/rocks"]).data.path == Path.home() / "rocks"
 
 
+@pytest.mark.parametrize("name", ["2024", "1e3", "true", "2024-05-01", "[1]", '"2024"'])
+def test_folders_may_be_named_like_values(name: str) -> None:
+    config = load_config(None, [f"data.path={name}", f"data.cache={name}", f"model.init={name}"])
+    plain = name.strip('"')
+    assert (config.data.path, config.data.cache) == (Path(plain), Path(plain))
+    assert config.model.init == plain
+
+
+@pytest.mark.parametrize("text", ["", "  ", '""'])
+def test_an_empty_path_is_not_the_working_folder(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.path: found nothing, allowed: a folder's path"):
+        load_config(None, [f"data.path={text}"])
+    assert load_config(None, ["data.path=."]).data.path == Path()
+
+
 def test_preprocessing_is_what_the_settings_say() -> None:
     told = ["data.planes=7", "data.margin=0", "data.window=none", "model.size=64"]
     made = load_config(None, told).preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))

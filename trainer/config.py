@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -38,7 +39,14 @@ class ConfigError(LithoscopeError):
     """Settings of a run that can't be used."""
 
 
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+def _not_empty(value: object) -> object:
+    """Refuse an empty path, such as of a variable that is not set: it means the working folder."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("found nothing, allowed: a folder's path; . is the working folder")
+    return value
+
+
+UserPath = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(Path.expanduser)]
 """A path that may begin with ``~``; a relative one is relative to the working folder."""
 
 
@@ -293,7 +301,8 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> TrainConfig
     Args:
         path: TOML file; None for the defaults.
         overrides: ``section.name=value``, each stronger than the file. The value is read as TOML
-            is, or else as text; ``none`` unsets what may be nothing.
+            is, or else as text, where text is wanted in any case; ``none`` unsets what may be
+            nothing.
 
     Raises:
         ConfigError: The file can't be read, or settings are wrong: every one is told.
@@ -334,7 +343,7 @@ def _override(values: dict[str, Any], text: str) -> str | None:
     known = _fields_of(section).get(field)
     can_be_unset = known is not None and type(None) in get_args(known.annotation)
     is_unset = can_be_unset and value.strip().casefold() == "none"
-    inner[field] = None if is_unset else _value(value.strip())
+    inner[field] = None if is_unset else _value(value.strip(), known)
     return None
 
 
@@ -344,11 +353,13 @@ def _fields_of(section: str) -> Mapping[str, FieldInfo]:
     return {} if field is None else getattr(field.annotation, "model_fields", {})
 
 
-def _value(text: str) -> Any:  # noqa: ANN401  checked against the setting's type afterwards
+def _value(text: str, known: FieldInfo | None) -> Any:  # noqa: ANN401  its type is checked later
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    is_text = known is not None and known.annotation in (str, UserPath | None)
+    return text if is_text and not isinstance(value, str) else value  # a folder named 2024
 
 
 def _told(problem: ErrorDetails) -> str:
@@ -359,7 +370,7 @@ def _told(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
         names = known or TrainConfig.model_fields
         return f"{name}: no such setting; known are {', '.join(names)}"
-    if problem["type"] == "value_error":  # settings that don't fit each other
+    if problem["type"] == "value_error":
         return f"{name}: {problem['ctx']['error']}"
     field = known.get(path[1]) if len(path) > 1 else None
     allowed = "a section" if field is None else field.description
