@@ -1,4 +1,4 @@
-"""Which collections were live before: ``models/history.json``, for going back only."""
+"""Which collections were live before: ``models/history.json``, for going back."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class ModelHistory:
         ) as error:
             reason = " ".join(str(error).split())
             raise ModelRegistryError(
-                f"{HISTORY_KEY}: damaged ({reason}); remove it: it only serves to go back to a "
-                "former model, which can be named instead"
+                f"{HISTORY_KEY}: damaged ({reason}); remove it: it only tells which models "
+                "were live before, and a model can be named instead"
             ) from error
 
 

@@ -4,7 +4,7 @@
 stored last, and is the commit: weights without it are of a publication that did not end.
 
 What is live is the index's alias alone. ``models/history.json`` notes its switches, newest last,
-so that one can be undone; nothing else is read from it.
+so that one can be undone, and that what was undone is not taken up again unasked.
 """
 
 from __future__ import annotations
@@ -246,6 +246,14 @@ class ModelRegistry:
             if name != live:
                 _LOG.warning("%s: was live, and is gone since; passed over", name)
         return None
+
+    def left(self, index: VectorIndex) -> frozenset[str]:
+        """Collections that were live, and were left for another.
+
+        Raises:
+            ModelRegistryError: The history is damaged.
+        """
+        return frozenset(self._history.collections()) - {index.live()}
 
     def _places(self) -> list[_Place]:
         """Where versions are, oldest first."""

@@ -126,7 +126,8 @@ def reindex(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A published model: see `lithoscope models list`.", show_default="newest"
+            help="A published model: see `lithoscope models list`.",
+            show_default="newest that passed the release gate",
         ),
     ] = None,
     *,

@@ -46,7 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name, planes in (("old", 1), ("new", PLANES)):
         preprocessing = Preprocessing(size=32, slicing=Slicing(planes=planes))
         encoder = build_encoder("resnet18-imagenet", "seed:0", preprocessing=preprocessing)
-        save_bundle(folder / name, encoder)
+        card = {"gate": "gate: passed: no model is live to compare with"} if name == "new" else {}
+        save_bundle(folder / name, encoder, provenance=card)
     yield folder
     stop_server(folder / "home" / "index")
 
@@ -138,7 +139,10 @@ def test_fill_switch_follow_and_roll_back(rocks: Rocks) -> None:
     assert "it is 1 scan behind: `lithoscope reconcile` brings it up to date" in back.out
     assert rocks.live() == rocks.old
     assert run("reconcile").code == 0
-    assert run("reindex").code == 0
+    again = run("reindex", rocks.new)
+    assert again.code == 0
+    assert f"then switches from {rocks.old} to it" in again.out
+    assert f"compared it with no model, not with {rocks.old}" in again.err
     assert rocks.live() == rocks.new
 
 
@@ -218,7 +222,7 @@ def test_what_would_be_lost_keeps_the_switch_waiting(rocks: Rocks) -> None:
 
     run("models", "rollback")
     table.unlink()
-    answer = run("reindex", "--format", "json")
+    answer = run("reindex", rocks.new, "--format", "json")
     assert answer.code == 0  # the broken file no model can read
     assert (answer.told["missing"], answer.told["is_live"]) == ({}, True)
     assert answer.told["coverage"]["quarantined"] == 1

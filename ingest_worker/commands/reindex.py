@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from encoder.commands.inspection import count_text
-from encoder.errors import LithoscopeError
+from infra.model_versions import ModelRegistryError
 from infra.settings import load_settings
 from infra.site import open_site
 from infra.unused_rows import note_on_unused_rows
@@ -19,12 +19,12 @@ from ingest_worker.commands.indexing import (
 from ingest_worker.commands.report import TOLD, Report, leave_refusals_to_the_report, warn
 from ingest_worker.models import open_target
 from ingest_worker.reindex import fill
+from ingest_worker.release import gate_note, newest_released
 from ingest_worker.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.model_versions import ModelVersion
     from infra.site import Site
     from ingest_worker.models import Target
     from ingest_worker.outcomes import Outcome
@@ -36,7 +36,7 @@ class ReindexRequest:
     """What ``lithoscope reindex`` was asked for.
 
     Attributes:
-        model: A published model; None for the newest.
+        model: A published model; None for the newest that passed the release gate.
         switch: Make it live once it misses nothing.
         allow_missing: Make it live even if it misses something.
         as_json: Print one JSON object.
@@ -65,7 +65,7 @@ def run_reindex(request: ReindexRequest) -> int:
     leave_refusals_to_the_report()
     tally = Tally()
     with open_site(load_settings()) as site:
-        target = open_target(site, _model(site, request.model, report=report), adopt=False)
+        target = _target(site, request, report=report)
         try:
             follow_moves(target, report)
             filling = _fill(target, tally)
@@ -84,18 +84,26 @@ def run_reindex(request: ReindexRequest) -> int:
         return 1 if missing and not report.facts["switched"] else 0
 
 
-def _model(site: Site, ref: str | None, *, report: Report) -> ModelVersion:
+def _target(site: Site, request: ReindexRequest, *, report: Report) -> Target:
     report.facts["switched"] = False
-    if ref is not None:
-        return site.models.find(ref)
-    survey = site.models.survey()
-    report.notes += survey.problems
-    if not survey.versions:
-        raise LithoscopeError(
-            "no model is published yet: publish a run (`lithoscope publish RUN`), or begin with an "
-            "encoder as it is (`lithoscope ingest PATH --encoder dsnn --init imagenet`)"
-        )
-    return survey.versions[-1]
+    named = request.model
+    version = newest_released(site, report) if named is None else site.models.find(named)
+    target = open_target(site, version, adopt=False)
+    if request.switch and not target.is_live:
+        before = _live_name(site)
+        if note := gate_note(version, before):
+            report.notes.append(note)
+        change = "" if before is None else f" from {before}"
+        report.say(f"fills {version.bundle_id}, then switches{change} to it")
+    return target
+
+
+def _live_name(site: Site) -> str | None:
+    live = site.index.live()
+    try:
+        return None if live is None else site.models.of_collection(live).bundle_id
+    except ModelRegistryError:  # its bundle is gone or damaged: to switch is the way out
+        return live
 
 
 def _fill(target: Target, tally: Tally) -> Filling:
