@@ -132,6 +132,22 @@ def test_folders_decide_where_asked() -> None:
         split_slices(SLICES, SplitConfig(by="folder"))
 
 
+def test_images_of_training_folders_in_the_test_folder_are_told() -> None:
+    slices = noise_of(make_slices(reservoirs=1, samples=6, slices=2, size=32))
+    folders = ("train", "train", "val", "test", "test", "spare")
+    slices = replace(slices, scan_names=tuple(f"{name}/{n}" for n, name in enumerate(folders)))
+    left_out = "2 slices are in no folder of train, val, db_test, test: left out"
+    slices.pixels[3] = slices.pixels[5]  # training and validation may share images
+    slices.pixels[9] = slices.pixels[11]  # what is left out is not learnt from
+    assert split_slices(slices, SplitConfig(by="folder")).notes == (left_out,)
+    slices.pixels[[6, 7]] = slices.pixels[[0, 4]]
+    told = "2 of 4 test images are near-duplicates of training or validation images: results on"
+    notes = split_slices(slices, SplitConfig(by="folder")).notes
+    assert notes == (left_out, f"{told} them flatter")
+    apart = split_slices(slices, SplitConfig(by="folder", near_duplicates=False))
+    assert apart.notes == (left_out,)
+
+
 def test_a_sample_in_two_parts_is_refused_with_the_list() -> None:
     """RockIR's validation images may be of training samples; test images may not."""
     folders = ("train/a", "val/b", "db_test/c", "train/d")
@@ -176,6 +192,18 @@ def test_a_split_is_read_back(tmp_path: Path) -> None:
         SLICES.sample_names[number] for number in sorted(set(SLICES.sample[split.test]))
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["split.json"]
+
+
+def test_names_that_are_no_unicode_are_read_back(tmp_path: Path) -> None:
+    """A folder's name may be any bytes; Python reads those that are no UTF-8 as surrogates."""
+    names = ("R0/S\udcff0", *SLICES.sample_names[1:])
+    slices = replace(SLICES, sample_names=names)
+    split = split_slices(slices, SplitConfig())
+    write(tmp_path / "split.json", split, slices=slices)
+    read = read_split(tmp_path / "split.json", slices)
+    assert [part.tolist() for part in parts_of(read)] == [part.tolist() for part in parts_of(split)]
+    told = json.loads((tmp_path / "split.json").read_text())["samples"].values()
+    assert any("R0/S\\xff0" in part for part in told)
 
 
 @pytest.mark.parametrize(

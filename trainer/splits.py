@@ -51,7 +51,8 @@ class SplitConfig(BaseModel):
         val: Share of validation slices.
         test: Share of test slices.
         seed: Of the draw.
-        near_duplicates: Whether images that are nearly the same are kept on one side.
+        near_duplicates: Whether images that are nearly the same are kept on one side; with
+            ``folder`` they are only counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,6 +105,8 @@ def split_slices(slices: SliceSet, config: SplitConfig) -> Split:
     """
     if config.by == "folder":
         part_of, notes = _parts_by_folder(slices)
+        if config.near_duplicates:
+            notes += _seen_before(slices, part_of)
     else:
         part_of, notes = _drawn_parts(slices, config)
     train, val, test = (np.flatnonzero(part_of == part) for part in range(len(PARTS)))
@@ -156,7 +159,9 @@ def write_split(path: Path, split: Split, *, slices: SliceSet) -> None:
         "notes": split.notes,
         "slices": slices.fingerprint(),
         "samples": {
-            name: [slices.sample_names[number] for number in np.unique(slices.sample[part])]
+            name: [
+                _readable(slices.sample_names[number]) for number in np.unique(slices.sample[part])
+            ]
             for name, part in parts.items()
         },
         **{name: part.tolist() for name, part in parts.items()},
@@ -170,6 +175,11 @@ def write_split(path: Path, split: Split, *, slices: SliceSet) -> None:
         raise OutputError(
             f"{path}: can't be written ({error.strerror}); choose another folder or make room"
         ) from error
+
+
+def _readable(name: str) -> str:
+    """A name whose bytes are no UTF-8 with those bytes as escapes: JSON can't hold them."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def read_split(path: Path, slices: SliceSet) -> Split:
@@ -252,6 +262,18 @@ def _parts_by_folder(slices: SliceSet) -> tuple[NDArray[np.int64], tuple[str, ..
     left_out = int((part_of < 0).sum())
     note = f"{left_out} slices are in no folder of {', '.join(_FOLDERS)}: left out"
     return part_of, (note,) if left_out else ()
+
+
+def _seen_before(slices: SliceSet, part_of: NDArray[np.int64]) -> tuple[str, ...]:
+    """Tell how many test images are near-duplicates of others: folders are left as they are."""
+    is_test, is_learnt = part_of == PARTS.index("test"), np.isin(part_of, (0, 1))
+    found = find_near_duplicates(slices.pixels, np.where(is_learnt, 0, 1 + is_test))
+    seen = int(np.isin(found.cluster[is_test], found.cluster[is_learnt]).sum())
+    note = (
+        f"{seen} of {int(is_test.sum())} test images are near-duplicates of training or validation "
+        "images: results on them flatter"
+    )
+    return (note,) if seen else ()
 
 
 def _check_filled(split: Split, config: SplitConfig) -> None:
