@@ -157,4 +157,5 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
 def test_encoders_are_listed() -> None:
     result = CliRunner().invoke(app, ["encoders"])
     names = [line.split()[0] for line in result.stdout.splitlines()]
-    assert names == ["dsnn", "dsnn-split", "resnet34-imagenet", "resnet18-imagenet"]
+    siamese = ["siamese-resnet18", "siamese-resnet34", "siamese-resnet34-regression"]
+    assert names == ["dsnn", "dsnn-split", *siamese, "resnet34-imagenet", "resnet18-imagenet"]

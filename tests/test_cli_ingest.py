@@ -345,7 +345,7 @@ def test_ctrl_c_leaves_whole_scans_and_the_next_run_goes_on(rocks: Rocks) -> Non
     wait_until(lambda: list((rocks.home / "bucket").glob("thumbnails/*/*/*")), process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "interrupted" in errors
     assert "same command goes on" in errors
     assert "Traceback" not in errors

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 FROZEN = {"freeze_batchnorm": True}
+SLOW = {"lr": 1e-5}
+"""Adam's first steps divide a gradient by itself: those that are nothing but rounding go either way
+by the learning rate. A small one keeps that out of the losses that follow."""
 
 
 PAIRS: dict[str, dict[str, Any]] = {
@@ -37,7 +40,9 @@ UNEQUAL = {"samples_per_batch": 3, "slices_per_sample": 3}
 
 
 def config_of(encoder: str, folder: Path) -> TrainConfig:
-    return settings(folder, model={"encoder": encoder}, pairs=PAIRS[encoder], run=FROZEN)
+    return settings(
+        folder, model={"encoder": encoder}, pairs=PAIRS[encoder], run=FROZEN, optimiser=SLOW
+    )
 
 
 def _be_one_of_two(rank: int, folder: Path) -> None:
@@ -84,8 +89,7 @@ def test_two_processes_train_as_one_with_the_same_batches(
         assert columns(two, name) == pytest.approx(expected, rel=2e-4, abs=1e-6), name
     told = {(together / f"{encoder}-{rank}").read_text() for rank in (0, 1)}
     assert len(told) == 1
-    # Adam's first steps divide a gradient by itself: those that are nothing but rounding may go
-    # either way by the learning rate. The first step's losses tell the gradients' sum is right.
+    # Weights whose gradient is rounding may go either way (see SLOW), few as they are.
     found, expected_weights = (
         load_file(run / "bundle" / "weights.safetensors") for run in (two, tmp_path / "one")
     )
