@@ -26,6 +26,7 @@ from infra.store_errors import (
     ChecksumError,
     ObjectMissingError,
     ObjectTooLargeError,
+    StoreError,
     StoreRefusedError,
 )
 from infra.vector_index import collection_name
@@ -218,18 +219,30 @@ class ModelRegistry:
     def switch(self, index: VectorIndex, version: ModelVersion) -> None:
         """Make a version's collection live, at once, and note it.
 
+        That it can't be noted is logged: it is live all the same.
+
         Raises:
             VectorIndexError: It has no collection.
-            StoreError: It is live, but that could not be noted.
         """
         before = index.live()
         index.make_live(version.collection)
         try:
-            self._history.note(version.collection, before=before)
+            self._note_switch(version.collection, before=before)
+        except StoreError as error:
+            _LOG.warning(
+                "%s is live, but that can't be noted (%s); to go back, name the former model to "
+                "`lithoscope models use`",
+                version.bundle_id,
+                error,
+            )
+
+    def _note_switch(self, collection: str, *, before: str | None) -> None:
+        try:
+            self._history.note(collection, before=before)
         except ModelRegistryError as error:
             _LOG.warning("%s; begun anew", error)
             self._history.forget()
-            self._history.note(version.collection, before=before)
+            self._history.note(collection, before=before)
 
     def previous(self, index: VectorIndex) -> ModelVersion | None:
         """The version that was live before; None if there was none that still can be.

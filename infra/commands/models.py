@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from encoder.errors import printable
+from encoder.errors import LithoscopeError, printable
 from infra.commands.status import model_facts
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.model_versions import ModelRegistryError
@@ -65,17 +65,21 @@ def use_model(site: Site, ref: str, *, now: bool) -> int:
     name = version.bundle_id
     if not has_index(site) or version.collection not in site.index.collections():
         raise ModelRegistryError(f"model {name}: has indexed nothing; {_fill(name)}")
-    coverage = covered(site, version)
     if site.index.live() == version.collection:
         typer.echo(f"{name} is live already")
         return 0
-    if not (coverage.is_complete or now):
+    if now:
+        _switch_at_once(site, version)
+        return 0
+    coverage = covered(site, version)
+    if not coverage.is_complete:
         typer.echo(
             f"{name} is {_behind(coverage)}: {_fill(name)}, or make it live as it is with --now",
             err=True,
         )
         return 1
-    _switch(site, version, coverage=coverage)
+    site.models.switch(site.index, version)
+    typer.echo(f"{name} is live; {coverage_text(coverage)}")
     return 0
 
 
@@ -90,7 +94,7 @@ def roll_back(site: Site) -> None:
         raise ModelRegistryError(
             "no former model: name one of `lithoscope models list` to `lithoscope models use`"
         )
-    _switch(site, version, coverage=covered(site, version))
+    _switch_at_once(site, version)
 
 
 def drop_model(site: Site, ref: str, *, even_live: bool) -> int:
@@ -123,9 +127,16 @@ def drop_model(site: Site, ref: str, *, even_live: bool) -> int:
     return 0
 
 
-def _switch(site: Site, version: ModelVersion, *, coverage: Coverage) -> None:
+def _switch_at_once(site: Site, version: ModelVersion) -> None:
+    """Switch, and only then compare: whoever is in a hurry waits for no listing."""
     site.models.switch(site.index, version)
-    typer.echo(f"{version.bundle_id} is live; {coverage_text(coverage)}")
+    typer.echo(f"{version.bundle_id} is live")
+    try:
+        coverage = covered(site, version)
+    except LithoscopeError as error:
+        typer.echo(printable(f"note: how far behind it is can't be told: {error}"), err=True)
+        return
+    typer.echo(coverage_text(coverage))
     if not coverage.is_complete:
         typer.echo(f"it is {_behind(coverage)}: `lithoscope reconcile` brings it up to date")
 

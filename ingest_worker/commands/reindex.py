@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from encoder.commands.inspection import count_text
+from encoder.errors import LithoscopeError
 from infra.model_versions import ModelRegistryError
 from infra.settings import load_settings
 from infra.site import open_site
@@ -73,7 +74,8 @@ def run_reindex(request: ReindexRequest) -> int:
             if request.switch and not target.is_live and (not missing or request.allow_missing):
                 target = _switched(target)
                 report.facts["switched"] = True
-                filling = _fill(target, tally)  # what came since the last comparison
+                report.say(f"{target.version.bundle_id} is live")
+                filling = fill_what_came_since(target, tally)
         except KeyboardInterrupt:
             warn(
                 f"interrupted ({tally.counted()}): every scan is indexed whole or not at all, and "
@@ -111,6 +113,25 @@ def _fill(target: Target, tally: Tally) -> Filling:
         count_outcomes(outcomes, tally, total=total)
 
     return fill(target, take=take)
+
+
+def fill_what_came_since(target: Target, tally: Tally) -> Filling:
+    """Fill a collection again that was just made live.
+
+    Args:
+        target: The collection.
+        tally: Where outcomes are counted.
+
+    Raises:
+        LithoscopeError: It is live, but what came since the last comparison is not in it.
+    """
+    try:
+        return _fill(target, tally)
+    except LithoscopeError as error:
+        raise LithoscopeError(
+            f"{target.version.bundle_id} is live, but what came since may be missing: {error}; "
+            "then `lithoscope reconcile`"
+        ) from error
 
 
 def _switched(target: Target) -> Target:
