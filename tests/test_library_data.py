@@ -116,9 +116,60 @@ def test_the_layout_of_rockir_is_understood(tmp_path: Path) -> None:
         "train/AA02/x.png": ("AA02", "AA02", None),
         "val/AA03/y.png": ("F", "F/AA03", 0.11),
         "db_test/E003M1_slice0_cropped.png": ("G", "G/BB01", 0.3),
-        "db_test/E003M1_slice7_cropped.png": ("E003M1", "E003M1", None),
+        "db_test/E003M1_slice7_cropped.png": ("G", "G/BB01", None),  # of the same volume
         "db_test/Z00001_slice1.png": ("Z00001", "Z00001", None),
     }
+
+
+def test_files_without_a_row_are_of_the_sample_that_other_files_rows_tell(tmp_path: Path) -> None:
+    """A split would find no leak between E1/E1M0 and E1M0 of an unknown reservoir."""
+    folder = pictures(
+        tmp_path / "data",
+        "train/E1M0/a_slice0.png",
+        "train/E2M0/b.png",
+        "train/E2M0/c.png",
+        "train/E4/a_slice7.png",  # its folder tells its sample, not its volume
+        "db_test/E1M0_slice9.png",
+        "db_test/E3_slice0.png",
+    )
+    rows = "E1M0/a_slice0.png,E1,E1M0\nE2M0/b.png,E2,\n"
+    (folder / "labels.csv").write_text("Image,Reservoir,Sample\n" + rows)
+    found = find(folder, "rockir")
+    assert {name: (scan.reservoir, scan.sample) for name, scan in by_name(found).items()} == {
+        "train/E1M0/a_slice0.png": ("E1", "E1/E1M0"),
+        "train/E2M0/b.png": ("E2", "E2/E2M0"),
+        "train/E2M0/c.png": ("E2", "E2/E2M0"),
+        "train/E4/a_slice7.png": ("E4", "E4"),
+        "db_test/E1M0_slice9.png": ("E1", "E1/E1M0"),
+        "db_test/E3_slice0.png": ("E3", "E3"),
+    }
+    filled, alone = found.notes
+    assert filled == "2 scans have no row that tells their reservoir: rows of their samples do"
+    assert alone.startswith("2 of 6 scans have no row that tells their reservoir: each sample of")
+
+
+def test_a_file_without_a_row_that_may_be_of_two_samples_is_refused(tmp_path: Path) -> None:
+    folder = pictures(
+        tmp_path / "data", "train/A/V_slice0.png", "train/B/V_slice1.png", "db_test/V_slice2.png"
+    )
+    (folder / "labels.csv").write_text("Label,Created_label\nE,A\nF,B\n")
+    found = find(folder, "rockir")
+    assert list(by_name(found)) == ["train/A/V_slice0.png", "train/B/V_slice1.png"]
+    assert "db_test/V_slice2.png: no row tells whether it is of E/A or F/B" in str(found.refused[0])
+
+
+def test_what_no_table_of_rockir_tells_and_what_is_passed_over_is_told(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "data", "train/A/x.png", "train/B/x.png")
+    (folder / "notes.doc").write_text("")
+    (folder / "labels.csv").write_text("Label,Created_label\nE,A\n")
+    alone = "scans have no row that tells their reservoir: each sample of theirs counts as a"
+    assert find(folder, "rockir").notes == [
+        f"{folder}: 1 file is not named like a scan or a table: passed over",
+        f"1 of 2 {alone} reservoir of its own",
+    ]
+    (folder / "notes.doc").unlink()
+    (folder / "labels.csv").unlink()
+    assert find(folder, "rockir").notes == [f"2 of 2 {alone} reservoir of its own"]
 
 
 def test_a_wrong_table_of_rockir_is_told(tmp_path: Path) -> None:

@@ -9,14 +9,15 @@ import numpy as np
 
 from encoder.commands.collect import collect_scans, plain_path
 from encoder.commands.reading import Libraries
+from encoder.commands.walk import walk
 from encoder.decoding import DecodeLimits
 from encoder.metadata.index import MetadataIndex
-from encoder.metadata.places import stem_of, volume_of
 from encoder.metadata.problems import MetadataError
 from encoder.metadata.records import SourceKind
-from encoder.metadata.tables import TABLE_SUFFIXES
+from encoder.metadata.tables import TABLE_SUFFIXES, is_table_name
 from infra.stores import open_object_store
 from trainer.bucket_data import bucket_scans
+from trainer.rockir_layout import Told, sample_by_path, settle_samples
 from trainer.scan_content import ContentHashes
 from trainer.slice_cache import CacheOptions, DataError, build_slice_set
 from trainer.training_scan import FoundScans, RefusedScan, TrainingScan, known_of
@@ -130,7 +131,11 @@ def find_training_scans(config: DataConfig, *, cache: Path) -> FoundScans:
         for file in files:
             gathered.take(file, hashes)
     found = gathered.found
-    found.notes.extend([*files.notes, *libraries.notes([folder])])
+    notes = files.notes
+    if config.source == "rockir":
+        found = settle_samples(found, gathered.told)
+        notes = _passed_over(folder)
+    found.notes[:0] = [*notes, *libraries.notes([folder])]
     return _imaged_as(config.modality, found)
 
 
@@ -142,7 +147,7 @@ def _rockir_library(folder: Path, files: Iterable[ScanFile]) -> Libraries:
     """
     root = plain_path(folder)
     try:
-        tables = [path for path in sorted(root.iterdir()) if _is_table(path)]
+        tables = _tables_in(root)
         names = [file.inside.as_posix() for file in files if file.problem is None]
         index = MetadataIndex.read(tables, root=root, scans=names)
     except MetadataError as error:
@@ -152,6 +157,19 @@ def _rockir_library(folder: Path, files: Iterable[ScanFile]) -> Libraries:
             f"{folder}: can't be listed ({error.strerror}); check its permissions"
         ) from error
     return Libraries(indexes={root: index})
+
+
+def _passed_over(folder: Path) -> list[str]:
+    """Tell how many files were not looked at: tables were, whatever their names."""
+    named_otherwise = sum(not is_table_name(path.name) for path in _tables_in(plain_path(folder)))
+    count = walk(folder).passed_over - named_otherwise
+    files = "file is" if count == 1 else "files are"
+    note = f"{folder}: {count} {files} not named like a scan or a table: passed over"
+    return [note] if count else []
+
+
+def _tables_in(root: Path) -> list[Path]:
+    return [path for path in sorted(root.iterdir()) if _is_table(path)]
 
 
 def _is_table(path: Path) -> bool:
@@ -182,6 +200,7 @@ class _Gathered:
     libraries: Libraries
     source: Source
     found: FoundScans = field(default_factory=FoundScans)
+    told: dict[str, Told] = field(default_factory=dict)
 
     def take(self, file: ScanFile, hashes: ContentHashes) -> None:
         if file.problem is not None:
@@ -215,15 +234,13 @@ class _Gathered:
             return replace(metadata, reservoir=parts[0] if len(parts) > 1 else None)
         if self.source != "rockir":
             return metadata
-        reservoir, sample = (
-            getattr(metadata, name) if _is_told(metadata, name) else None
-            for name in ("reservoir", "sample")
+        told = Told(
+            metadata.reservoir if _is_told(metadata, "reservoir") else None,
+            metadata.sample if _is_told(metadata, "sample") else None,
         )
-        if sample is None and len(parts) > 2:
-            sample = parts[1]
-        if sample is None and (volume := volume_of(stem_of(parts[-1]))):
-            sample = volume
-        return replace(metadata, reservoir=reservoir, sample=sample)
+        self.told[file.inside.as_posix()] = told
+        sample = told.sample or sample_by_path(file.inside)
+        return replace(metadata, reservoir=told.reservoir, sample=sample)
 
 
 def _is_told(metadata: ScanMetadata, name: str) -> bool:
