@@ -80,7 +80,7 @@ def run_evaluation(
         LithoscopeError: A model, the data or the split can't be had, or don't fit together.
     """
     contestants = find_contestants(request.models, settings)
-    config = _fit_to_bundle(_config(request), contestants)
+    config = _fit_to_bundle(_config(request), contestants, overrides=request.overrides)
     loaded = load_slices(config, settings)
     split = _split(request, config, slices=loaded.slices)
     trial = _trial(request, loaded, split=split)
@@ -102,12 +102,15 @@ def run_evaluation(
 def _config(request: EvaluationRequest) -> TrainConfig:
     """Settings of the file that was named, else of the first run among the models."""
     runs = [run for run in map(run_folder_of, request.models) if run is not None]
-    overrides = list(request.overrides)
-    if request.data is not None:
-        overrides.append(f"data.path={json.dumps(str(request.data))}")
     if request.config is None and runs:
-        return load_config(None, [*_stored_settings(runs[0] / CONFIG_NAME), *overrides])
-    return load_config(request.config, overrides)
+        stored = _stored_settings(runs[0] / CONFIG_NAME)
+        config = load_config(None, [*stored, *request.overrides])
+    else:
+        config = load_config(request.config, request.overrides)
+    if request.data is None:
+        return config
+    data = config.data.model_copy(update={"path": request.data.expanduser()})
+    return config.model_copy(update={"data": data})
 
 
 def _stored_settings(path: Path) -> list[str]:
@@ -115,7 +118,7 @@ def _stored_settings(path: Path) -> list[str]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return [
-            f"{section}.{name}={'none' if value is None else json.dumps(value)}"
+            f"{section}.{name}={'none' if value is None else _toml(value)}"
             for section, values in stored.items()
             for name, value in values.items()
         ]
@@ -125,12 +128,42 @@ def _stored_settings(path: Path) -> list[str]:
         ) from error
 
 
-def _fit_to_bundle(config: TrainConfig, contestants: Sequence[Contestant]) -> TrainConfig:
-    """Cut slices as the first bundle wants them; settings decide where there is none."""
+def _toml(value: object) -> str:
+    """Write a plain value as TOML: JSON but for pairs of escapes (emoji) and a bare DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _name_of(override: str) -> str:
+    return override.partition("=")[0].strip()
+
+
+def _fit_to_bundle(
+    config: TrainConfig, contestants: Sequence[Contestant], *, overrides: Sequence[str]
+) -> TrainConfig:
+    """Cut slices as the first bundle wants them; settings decide where there is none.
+
+    Raises:
+        EvaluationError: It was asked for slices that are cut otherwise.
+    """
     for contestant in contestants:
         if contestant.folder is not None:
-            return _with_preprocessing(config, load_bundle(contestant.folder).preprocessing)
+            fitted = _with_preprocessing(config, load_bundle(contestant.folder).preprocessing)
+            _check_fit(config, fitted, name=contestant.name, overrides=overrides)
+            return fitted
     return config
+
+
+def _check_fit(
+    wanted: TrainConfig, fitted: TrainConfig, *, name: str, overrides: Sequence[str]
+) -> None:
+    for told in map(_name_of, overrides):
+        section, _, field = told.partition(".")
+        asked, takes = (getattr(getattr(one, section), field) for one in (wanted, fitted))
+        if asked != takes:
+            raise EvaluationError(
+                f"--set {told}={asked}: {name} was trained with {takes}, and slices are cut as the "
+                "first bundle wants them; leave the setting out"
+            )
 
 
 def _with_preprocessing(config: TrainConfig, preprocessing: Preprocessing) -> TrainConfig:
