@@ -60,6 +60,11 @@ def gradients(model: torch.nn.Module, loss: Tensor) -> dict[str, Tensor]:
     }
 
 
+def _features(model: DSNN | SiameseResNet) -> tuple[Tensor, ...]:
+    found = model.features(images())
+    return (found,) if isinstance(found, torch.Tensor) else tuple(found)
+
+
 def run(model: DSNN | SiameseResNet, targets: BatchTargets) -> LossTerms:
     terms: LossTerms = PairStep(model, SETTINGS)(images(), targets, autocast=torch.float32)
     return terms
@@ -173,6 +178,25 @@ def test_memory_does_not_grow_with_the_number_of_pairs(monkeypatch: pytest.Monke
             step._pair_terms(features, targets)  # noqa: SLF001  the part that has many pairs
         n_pairs = number * (number - 1) // 2
         assert sum(kept) < 40 * n_pairs + 100 * 512  # differences alone: 1024 for each pair
+
+
+@pytest.mark.parametrize("name", ["dsnn", "siamese"])
+def test_a_step_never_waits_for_the_device(name: str) -> None:
+    """Tensors that have no values refuse whatever would wait for one."""
+    model = network(name)
+    features = tuple(each.to("meta") for each in _features(model))
+    targets = known(all_pairs(6))
+    moved = BatchTargets(
+        labels=targets.labels.to("meta"),
+        porosity=targets.porosity.to("meta"),
+        permeability_md=targets.permeability_md.to("meta"),
+        scaled=targets.scaled.to("meta"),
+        pairs=targets.pairs.to("meta"),
+        balanced=True,
+    )
+    step = PairStep(model.to("meta"), SETTINGS)
+    for term in (step._pair_terms, step._regression_term):  # noqa: SLF001  torch has no autocast there
+        assert term(features, moved).is_meta
 
 
 def test_networks_without_classifiers_of_pairs_are_refused() -> None:

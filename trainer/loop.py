@@ -5,10 +5,12 @@ Shapes: N images of a whole batch, W processes.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
     from trainer.pair_step import Place
     from trainer.slice_set import SliceSet
     from trainer.splits import Split
+
+_SKIPPED_MAX = 50
+"""Steps in a row that fp16 may pass over: halved as often, the scale of gradients is nothing."""
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -119,6 +124,7 @@ class Loop:
         self._scaler = torch.amp.GradScaler(task.device.type, enabled=self._dtype == torch.float16)
         self._known = _Known(task, scaled_targets(self._model, task.slices))
         self._best: dict[str, torch.Tensor] | None = None
+        self._skipped = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -250,7 +256,9 @@ class Loop:
     def _check(self, values: dict[str, float], batch: Batch, *, scaled: torch.Tensor) -> None:
         checked = dict(values)
         if self._scaler.is_enabled():
-            del checked["gradient_norm"]
+            self._skipped = 0 if math.isfinite(values["gradient_norm"]) else self._skipped + 1
+            if self._skipped <= _SKIPPED_MAX:
+                del checked["gradient_norm"]
         check_finite(
             checked,
             self._task.slices,
@@ -296,24 +304,32 @@ class _Known:
         self._scaled = scaled.to(task.device)
         self._balanced = task.config.pairs.strategy == "in-batch"
         number = task.config.pairs.images_per_batch
-        self._pairs = (
-            all_pairs(number, device=task.device)
-            if self._balanced
-            else sides(number // 2, device=task.device)
-        )
+        self._cpu_pairs = all_pairs(number) if self._balanced else sides(number // 2)
+        self._pairs = self._cpu_pairs.to(task.device)
 
     def targets(self, batch: Batch) -> BatchTargets:
         rows = torch.from_numpy(batch.indices).to(self._labels.device)
-        # A sample of few slices may give one of them twice: that is no pair.
-        first, second = rows[self._pairs]
         return BatchTargets(
             labels=self._labels[rows],
             porosity=self._porosity[rows],
             permeability_md=self._permeability[rows],
             scaled=self._scaled[rows],
-            pairs=self._pairs[:, first != second],
+            pairs=self._pairs_of(batch),
             balanced=self._balanced,
         )
+
+    def _pairs_of(self, batch: Batch) -> torch.Tensor:
+        """Pairs of different slices: a sample of few may give one of them twice, which is no pair.
+
+        They are counted on the CPU: to count them on the device would be to wait for it.
+        """
+        if len(np.unique(batch.indices)) == len(batch.indices):
+            return self._pairs
+        first, second = torch.from_numpy(batch.indices)[self._cpu_pairs]
+        pairs = self._cpu_pairs[:, first != second]
+        if self._pairs.is_cuda:
+            pairs = pairs.pin_memory()
+        return pairs.to(self._pairs.device, non_blocking=True)
 
 
 def _decide_precision(task: Task) -> str:

@@ -194,7 +194,7 @@ def _weighted_entropy(logits: Tensor, wanted: WeightedTargets) -> Tensor:
 
 
 def regression_term(
-    outputs: Tensor, targets: Tensor, *, settings: LossConfig, measured: int | None = None
+    outputs: Tensor, targets: Tensor, *, settings: LossConfig, measured: int | Tensor | None = None
 ) -> Tensor:
     """Mean error of the scaled properties that were measured (equation (2.4); D5).
 
@@ -219,7 +219,8 @@ def regression_term(
         errors = functional.l1_loss(given, wanted, reduction="sum")
     else:
         errors = functional.smooth_l1_loss(given, wanted, reduction="sum", beta=settings.beta)
-    return errors / max(1, int(known.sum()) if measured is None else measured)
+    number = torch.as_tensor(known.sum() if measured is None else measured)
+    return errors / number.clamp(min=1)  # stays on the device: nothing waits for it
 
 
 def total_loss(pairs: Tensor, regression: Tensor, *, settings: LossConfig) -> LossTerms:

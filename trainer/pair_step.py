@@ -163,7 +163,7 @@ class PairStep(nn.Module):
         outputs = self.model.regress(features[-1])
         number = len(outputs)
         own = targets.scaled[self.place.rank * number : (self.place.rank + 1) * number]
-        measured = int((~torch.isnan(targets.scaled)).sum())
+        measured = (~torch.isnan(targets.scaled)).sum()
         if not outputs.shape[1]:
             return outputs.new_zeros(())
         return regression_term(outputs, own, settings=self.settings, measured=measured)
