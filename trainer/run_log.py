@@ -115,11 +115,15 @@ class _Table:
                 # The last row may be broken off: the run was killed while it was written.
                 rows = [row for row in csv.DictReader(file) if None not in row.values()]
                 kept = [row for row in rows if int(row["step"]) <= after_step]
-        self._file = path.open("w", newline="", encoding="utf-8")
+        # Beside the former table, in whose place it is put when it is whole: a kill loses no row.
+        hidden = path.with_name(f".{path.name}.part")
+        with hidden.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(kept)
+        hidden.replace(path)
+        self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, names)
-        self._writer.writeheader()
-        self._writer.writerows(kept)
-        self._file.flush()
 
     def write(self, row: StepReport | Validation) -> None:
         self._writer.writerow(asdict(row))
