@@ -27,6 +27,15 @@ def one_thread(tmp_path: Path) -> Iterator[None]:
     shutil.rmtree(tmp_path)
 
 
+def test_what_a_kill_left_is_cleaned_away(tmp_path: Path) -> None:
+    left = tmp_path / "run" / "checkpoints" / ".epoch-killed"
+    left.mkdir(parents=True)
+    (left / "model.safetensors").write_bytes(bytes(100))
+    config = settings(tmp_path, schedule={"epochs": 1})
+    train(config, made_slices(), split=made_split(), run_folder=tmp_path / "run")
+    assert [path.name for path in left.parent.iterdir()] == ["epoch-000001"]
+
+
 def test_a_run_in_fp16_resumes_with_its_scaler(tmp_path: Path) -> None:
     run = {"precision": "fp16"}
     for epochs in (1, 2):

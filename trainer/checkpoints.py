@@ -108,6 +108,8 @@ def save_checkpoint(run_folder: Path, checkpoint: Checkpoint) -> Path:
     partial: Path | None = None
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.glob(".epoch-*"):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix=".epoch-", dir=parent))
         _write_tensors(partial / _MODEL, checkpoint.model)
         _write_tensors(partial / _OPTIMISER, _flattened(checkpoint.optimiser))
