@@ -52,6 +52,7 @@ def evaluate(  # noqa: PLR0913  a command's options
     """Measure models on the same slices: retrieval, properties, intervals; write a report."""
     from rich.console import Console  # noqa: PLC0415  help must answer at once
 
+    from encoder.errors import printable  # noqa: PLC0415
     from encoder.progress import progress_bar  # noqa: PLC0415
     from infra.settings import load_settings  # noqa: PLC0415
     from trainer.evaluate_command import EvaluationRequest, run_evaluation  # noqa: PLC0415
@@ -80,6 +81,6 @@ def evaluate(  # noqa: PLR0913  a command's options
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
     for name, value in facts(result.trial):
-        console.print(f"{name}: {value}", markup=False, highlight=False)
+        console.print(printable(f"{name}: {value}"), markup=False, highlight=False)
     console.print(*terminal_tables(result, width=console.width))
     typer.echo(f"{files.html}\n{files.json}")
