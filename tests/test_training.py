@@ -203,6 +203,11 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
     )
     assert replace(again, seconds=first.seconds) == first
     assert losses(tmp_path / "run") == before
+    longer = settings(tmp_path, schedule={"epochs": 3})
+    with pytest.raises(KeyboardInterrupt):
+        run(longer, tmp_path / "run", resume=True, watch=stop_at(5))
+    assert weights(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["epochs"] == 2
     with pytest.raises(TrainingError, match="holds a run already"):
         run(config, tmp_path / "run")
 

@@ -200,7 +200,6 @@ def _check_same_run(config: TrainConfig, state: RunState, *, run_folder: Path) -
 def _write_settings(task: Task, run_folder: Path) -> None:
     try:
         run_folder.mkdir(parents=True, exist_ok=True)
-        (run_folder / RESULT_NAME).unlink(missing_ok=True)
         text = task.config.model_dump_json(indent=2) + "\n"
         (run_folder / CONFIG_NAME).write_text(text, encoding="utf-8")
         write_split(run_folder / SPLIT_NAME, task.split, slices=task.slices)
@@ -249,9 +248,13 @@ def _finish(loop: Loop, task: Task, *, run_folder: Path) -> TrainResult:
         provenance=provenance(task.config, task.slices),
         metrics=metrics,
     )
+    fresh = run_folder / f".{BUNDLE_NAME}.new"
+    shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
+    save_bundle(fresh, encoder)
+    (run_folder / RESULT_NAME).unlink(missing_ok=True)
     if result.bundle.exists():  # of this run before it was made longer
         shutil.rmtree(result.bundle)
-    save_bundle(result.bundle, encoder)
+    fresh.rename(result.bundle)
     text = json.dumps({**asdict(result), "bundle": str(result.bundle)}, indent=2)
     (run_folder / RESULT_NAME).write_text(text + "\n", encoding="utf-8")
     return result
