@@ -51,8 +51,8 @@ def coverage_text(coverage: Coverage) -> str:
 
 
 def scans_behind(coverage: Coverage) -> int:
-    """Scans that a model's collection does not have as they are now."""
-    return sum(len(getattr(coverage, name)) for name in DIFFERENCES)
+    """Scans that filling a model's collection would make good."""
+    return sum(len(getattr(coverage, name)) for name in RECONCILED)
 
 
 def counted(number: int, noun: str) -> str:

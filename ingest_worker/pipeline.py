@@ -23,9 +23,9 @@ from encoder.inference import Encoded
 from encoder.look_ahead import in_order
 from encoder.model_errors import EncoderError
 from encoder.sandbox.scratch import ScratchFolder
+from infra.lookup import records_of
 from ingest_worker.committing import Committer
 from ingest_worker.filling import encode_group
-from ingest_worker.lookup import records_of
 from ingest_worker.outcomes import Deferred, Outcome, Quarantined, Unchanged
 from ingest_worker.preparing import CHANGED, Preparer, Request
 from ingest_worker.refusing import refusal

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 from infra.bucket_metadata import BucketMetadata
 from infra.coverage import SCANS
-from ingest_worker.lookup import records_of
+from infra.coverage_words import RECONCILED
+from infra.readiness import readiness
 from ingest_worker.models import open_context
-from ingest_worker.planning import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from infra.coverage import Coverage
+    from infra.readiness import Readiness
     from ingest_worker.context import IngestContext
     from ingest_worker.models import Target
     from ingest_worker.outcomes import Outcome
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 ROUNDS = 20
 """Comparisons at most: where scans come faster than they are indexed, there is no last one."""
 
-TO_DO = ("missing", "changed", "stale", "corrected", "orphaned")
+TO_DO = RECONCILED
 """What filling makes good, by the names of `infra.coverage.Coverage`."""
 
 
@@ -38,27 +39,23 @@ class Filling:
 
     Attributes:
         metadata: The bucket's tables at the last comparison.
-        coverage: The last comparison.
-        lost: Scans that are quarantined here, though the live collection has them as they are:
-            searches would find them no more.
+        readiness: The last comparison, and what a switch would lose.
         rounds: Times that there was something to do.
     """
 
     metadata: BucketMetadata
-    coverage: Coverage
-    lost: tuple[Refusal, ...]
+    readiness: Readiness
     rounds: int
 
     @property
-    def missing(self) -> dict[str, tuple[str, ...]]:
-        """Keys that a switch must wait for, by what is wrong with them.
+    def coverage(self) -> Coverage:
+        """The last comparison."""
+        return self.readiness.coverage
 
-        Scans that no model can read don't count, nor those that are searchable with the metadata
-        that they had.
-        """
-        found = {name: getattr(self.coverage, name) for name in TO_DO}
-        found["lost"] = tuple(each.name for each in self.lost)
-        return {name: keys for name, keys in found.items() if keys}
+    @property
+    def missing(self) -> dict[str, tuple[str, ...]]:
+        """Keys that a switch must wait for, by what is wrong with them."""
+        return self.readiness.missing
 
 
 def fill(target: Target, *, take: Callable[[Iterator[Outcome], int], None]) -> Filling:
@@ -88,9 +85,8 @@ def fill(target: Target, *, take: Callable[[Iterator[Outcome], int], None]) -> F
             _work(context, coverage, total=len(work), take=take)
             before = work
             rounds += 1
-    return Filling(
-        metadata=metadata, coverage=coverage, lost=tuple(_lost(target, coverage)), rounds=rounds
-    )
+    ready = readiness(target.site, coverage, collection=target.collection.name)
+    return Filling(metadata=metadata, readiness=ready, rounds=rounds)
 
 
 def _work(
@@ -113,15 +109,3 @@ def _retry_what_other_models_failed_at(target: Target) -> None:
     for record in list(quarantine.records(SCANS)):
         if record.fault == ENCODER_FAULT and record.model != ours:
             quarantine.drop(record.object_key)
-
-
-def _lost(target: Target, coverage: Coverage) -> Iterator[Refusal]:
-    """Scans that the live collection has, with the content that was refused here."""
-    live = target.site.index.live()
-    if live is None or live == target.collection.name or not coverage.quarantined:
-        return
-    found = records_of(target.site.index.open(live), coverage.quarantined)
-    for key, there in found.items():
-        refused = target.site.quarantine.get(key)
-        if refused is not None and refused.etag == there.etag:
-            yield Refusal(key, f"{refused.fault}: {refused.reason}")

@@ -16,6 +16,7 @@ from infra.indexing.errors import IndexUnavailableError, VectorIndexError
 from infra.indexing.records import record_to_row, slice_to_row
 from infra.indexing.rekeying import Rekey
 from infra.indexing.schema import ColumnKind
+from infra.lookup import records_of
 from infra.pictures import PictureKey, picture_prefixes, preview_key, thumbnail_key
 from infra.store_errors import (
     BadKeyError,
@@ -24,7 +25,6 @@ from infra.store_errors import (
     StoreRefusedError,
 )
 from infra.store_keys import is_text
-from ingest_worker.lookup import records_of
 from ingest_worker.outcomes import Indexed, Outcome, Quarantined, Rekeyed, Removed
 from ingest_worker.refusing import refusal
 from ingest_worker.rows import indexed_scan, rekeyed_record, rekeyed_row

@@ -8,16 +8,21 @@ import pytest
 
 from bundle_samples import made_bundle
 from encoder.errors import LithoscopeError
+from infra.bucket_metadata import BucketMetadata
 from infra.commands.models import roll_back, use_model
 from infra.indexing.memory import MemoryStore
+from infra.readiness import readiness
 from infra.settings import Settings
 from infra.site import Site
 from infra.store_errors import StoreAwayError, StoreRefusedError
 from infra.vector_index import VectorIndex
 from ingest_site import WatchedStore
-from ingest_worker.commands.reindex import fill_what_came_since
+from ingest_worker.commands.reindex import fill_what_came_since, tell_filling
+from ingest_worker.commands.report import Report
 from ingest_worker.models import open_target
+from ingest_worker.reindex import Filling
 from ingest_worker.tally import Tally
+from test_infra_cli import index_scan, put_scans, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,4 +104,49 @@ def test_what_fails_after_a_switch_says_that_there_was_one(
     target = open_target(site, models[0])
     told = rf"{models[0].bundle_id} is live, but what came since .*`lithoscope reconcile`"
     with pytest.raises(LithoscopeError, match=told):  # this bundle's network can't be built
-        fill_what_came_since(target, Tally())
+        fill_what_came_since(target, Tally(), lost={})
+
+
+def test_using_a_model_protects_what_reindexing_protects(
+    site: Site, models: list[ModelVersion], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = models
+    (key,) = put_scans(site, "a")
+    index_scan(site, first, key=key)
+    refuse(site, key)
+    target = open_target(site, second)
+    assert target.compare(BucketMetadata.read(site.objects)).is_complete  # as far as that goes
+    assert use_model(site, second.bundle_id, now=False) == 1
+    assert site.index.live() == first.collection
+    told = capsys.readouterr().err
+    assert f"refused 1 scan that the live model has, such as {key} (truncated: ends early" in told
+    assert use_model(site, second.bundle_id, now=True) == 0
+
+
+def test_a_model_is_used_whose_scans_have_former_metadata(
+    site: Site, store: WatchedStore, models: list[ModelVersion]
+) -> None:
+    (key,) = put_scans(site, "a")
+    for version in models:
+        index_scan(site, version, key=key)
+    rows = f"{key},0.1\n{key},0.2\n"
+    store.put("metadata/t.csv", f"object_key,porosity\n{rows}".encode())
+    assert use_model(site, models[1].bundle_id, now=False) == 0
+    assert site.index.live() == models[1].collection
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_what_a_model_misses_is_told_by_key_live_or_not(
+    site: Site, models: list[ModelVersion], capsys: pytest.CaptureFixture[str], *, is_live: bool
+) -> None:
+    (key,) = put_scans(site, "a")
+    target = open_target(site, models[0 if is_live else 1])
+    metadata = BucketMetadata.read(site.objects)
+    ready = readiness(site, target.compare(metadata), collection=target.collection.name)
+    filling = Filling(metadata=metadata, readiness=ready, rounds=1)
+    tell_filling(target, filling, report=Report("reindex", as_json=False), tally=Tally())
+    told = capsys.readouterr()
+    assert f"{key}: missing" in told.err
+    assert ("is live, but 1 scan can't be found" in told.err) == is_live
+    assert ("not switched: 1 scan" in told.err) != is_live
+    assert "`lithoscope models use" not in told.out

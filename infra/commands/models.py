@@ -11,11 +11,13 @@ from encoder.errors import LithoscopeError, printable
 from infra.commands.status import model_facts
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.model_versions import ModelRegistryError
+from infra.readiness import readiness
 from infra.status import covered, has_index, model_statuses
 
 if TYPE_CHECKING:
     from infra.coverage import Coverage
     from infra.model_versions import ModelVersion
+    from infra.readiness import Readiness
     from infra.site import Site
     from infra.status import ModelStatus
 
@@ -48,7 +50,7 @@ def tell_models(site: Site, *, as_json: bool) -> int:
 
 
 def use_model(site: Site, ref: str, *, now: bool) -> int:
-    """Make a model live, if it has indexed every scan.
+    """Make a model live, if a switch to it loses nothing that searches find.
 
     Args:
         site: The site.
@@ -72,11 +74,9 @@ def use_model(site: Site, ref: str, *, now: bool) -> int:
         _switch_at_once(site, version)
         return 0
     coverage = covered(site, version)
-    if not coverage.is_complete:
-        typer.echo(
-            f"{name} is {_behind(coverage)}: {_fill(name)}, or make it live as it is with --now",
-            err=True,
-        )
+    ready = readiness(site, coverage, collection=version.collection)
+    if ready.missing:
+        typer.echo(printable(f"{name} {_unready(ready, name)}"), err=True)
         return 1
     site.models.switch(site.index, version)
     typer.echo(f"{name} is live; {coverage_text(coverage)}")
@@ -137,7 +137,7 @@ def _switch_at_once(site: Site, version: ModelVersion) -> None:
         typer.echo(printable(f"note: how far behind it is can't be told: {error}"), err=True)
         return
     typer.echo(coverage_text(coverage))
-    if not coverage.is_complete:
+    if scans_behind(coverage):
         typer.echo(f"it is {_behind(coverage)}: `lithoscope reconcile` brings it up to date")
 
 
@@ -145,7 +145,7 @@ def _line(model: ModelStatus) -> str:
     version, is_live, coverage = model
     if coverage is None:
         filled = "has indexed nothing"
-    elif coverage.is_complete:
+    elif not scans_behind(coverage):
         filled = f"has indexed every scan ({counted(coverage.slices, 'slice')})"
     else:
         filled = _behind(coverage)
@@ -154,6 +154,17 @@ def _line(model: ModelStatus) -> str:
     return printable(
         f"{star} {version.bundle_id}  {version.init}, {told}, {filled}{', live' if is_live else ''}"
     )
+
+
+def _unready(ready: Readiness, name: str) -> str:
+    parts = []
+    if scans_behind(ready.coverage):
+        parts.append(f"is {_behind(ready.coverage)}: {_fill(name)}")
+    if ready.lost:
+        key, reason = next(iter(ready.lost.items()))
+        number = counted(len(ready.lost), "scan")
+        parts.append(f"refused {number} that the live model has, such as {key} ({reason}): mend it")
+    return f"{' and '.join(parts)}, or make it live as it is with --now"
 
 
 def _behind(coverage: Coverage) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from encoder.commands.inspection import count_text
 from encoder.errors import LithoscopeError
 from infra.model_versions import ModelRegistryError
+from infra.readiness import LOST
 from infra.settings import load_settings
 from infra.site import open_site
 from infra.unused_rows import note_on_unused_rows
@@ -24,8 +25,9 @@ from ingest_worker.release import gate_note, newest_released
 from ingest_worker.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from infra.readiness import Readiness
     from infra.site import Site
     from ingest_worker.models import Target
     from ingest_worker.outcomes import Outcome
@@ -56,8 +58,8 @@ def run_reindex(request: ReindexRequest) -> int:
         request: Which model, and how.
 
     Returns:
-        0 where it misses nothing, or is live; 1 where something is missing, and what was live
-        still is; 130 after Ctrl-C.
+        0 where it misses nothing, or is live as `allow_missing` asks; 1 where something is
+        missing; 130 after Ctrl-C.
 
     Raises:
         LithoscopeError: There is no such model, or a service stayed away.
@@ -70,20 +72,21 @@ def run_reindex(request: ReindexRequest) -> int:
         try:
             follow_moves(target, report)
             filling = _fill(target, tally)
-            missing = filling.missing
-            if request.switch and not target.is_live and (not missing or request.allow_missing):
+            may_switch = request.allow_missing or not filling.missing
+            if request.switch and not target.is_live and may_switch:
                 target = _switched(target)
                 report.facts["switched"] = True
                 report.say(f"{target.version.bundle_id} is live")
-                filling = fill_what_came_since(target, tally)
+                filling = fill_what_came_since(target, tally, lost=filling.readiness.lost)
         except KeyboardInterrupt:
             warn(
                 f"interrupted ({tally.counted()}): every scan is indexed whole or not at all, and "
                 "the same command goes on"
             )
             return INTERRUPTED
-        _tell(target, filling, missing=missing, report=report, tally=tally)
-        return 1 if missing and not report.facts["switched"] else 0
+        tell_filling(target, filling, report=report, tally=tally)
+        is_as_asked = target.is_live and request.allow_missing
+        return 1 if filling.missing and not is_as_asked else 0
 
 
 def _target(site: Site, request: ReindexRequest, *, report: Report) -> Target:
@@ -115,23 +118,27 @@ def _fill(target: Target, tally: Tally) -> Filling:
     return fill(target, take=take)
 
 
-def fill_what_came_since(target: Target, tally: Tally) -> Filling:
+def fill_what_came_since(target: Target, tally: Tally, *, lost: Mapping[str, str]) -> Filling:
     """Fill a collection again that was just made live.
 
     Args:
         target: The collection.
         tally: Where outcomes are counted.
+        lost: Why scans were lost by the switch, by key: nothing is left to tell that from.
 
     Raises:
         LithoscopeError: It is live, but what came since the last comparison is not in it.
     """
     try:
-        return _fill(target, tally)
+        filling = _fill(target, tally)
     except LithoscopeError as error:
         raise LithoscopeError(
             f"{target.version.bundle_id} is live, but what came since may be missing: {error}; "
             "then `lithoscope reconcile`"
         ) from error
+    refused = set(filling.coverage.quarantined)
+    still_lost = {key: reason for key, reason in lost.items() if key in refused}
+    return replace(filling, readiness=replace(filling.readiness, lost=still_lost))
 
 
 def _switched(target: Target) -> Target:
@@ -139,39 +146,50 @@ def _switched(target: Target) -> Target:
     return replace(target, is_live=True)
 
 
-def _tell(
-    target: Target,
-    filling: Filling,
-    *,
-    missing: dict[str, tuple[str, ...]],
-    report: Report,
-    tally: Tally,
-) -> None:
+def tell_filling(target: Target, filling: Filling, *, report: Report, tally: Tally) -> None:
+    """Tell what a collection has, and every scan that it misses.
+
+    Args:
+        target: The collection.
+        filling: What is in it.
+        report: What else there is to tell.
+        tally: What was done.
+    """
+    missing, lost = filling.missing, filling.readiness.lost
     report.notes += (*filling.metadata.problems, *tally.notes())
     if note := note_on_unused_rows(filling.metadata, filling.coverage):
         report.notes.append(note)
-    lost = {each.name for each in filling.lost}
     report.quarantined = [
         each for each in quarantined_of(target.site, filling.coverage) if each.name not in lost
     ]
     report.facts["missing"] = {name: list(keys) for name, keys in missing.items()}
+    report.offers_switch = not missing
     report.finish(target, filling.coverage, tally=tally)
-    if missing and not target.is_live:
-        _tell_missing(target, filling, missing=missing)
+    if missing:
+        _tell_missing(target, filling.readiness)
 
 
-def _tell_missing(target: Target, filling: Filling, *, missing: dict[str, tuple[str, ...]]) -> None:
-    for each in filling.lost[:TOLD]:
-        warn(f"{each.name}: indexed by the live model, refused by this one: {each.reason}")
-    others = [(name, key) for name, keys in missing.items() if name != "lost" for key in keys]
-    for name, key in others[:TOLD]:
-        warn(f"{key}: {name}")
-    number = sum(map(len, missing.values()))
-    if number > len(filling.lost[:TOLD]) + len(others[:TOLD]):
+def _tell_missing(target: Target, ready: Readiness) -> None:
+    former = "the former model" if target.is_live else "the live model"
+    told = [
+        f"{key}: indexed by {former}, refused by this one: {reason}"
+        for key, reason in ready.lost.items()
+    ]
+    others = {name: keys for name, keys in ready.missing.items() if name != LOST}
+    left = [f"{key}: {name}" for name, keys in others.items() for key in keys]
+    for line in (*told[:TOLD], *left[:TOLD]):
+        warn(line)
+    if max(len(told), len(left)) > TOLD:
         warn("and more: see --format json")
-    name = target.version.bundle_id
+    name, number = target.version.bundle_id, count_text(len(told) + len(left), "scan")
+    if target.is_live:
+        warn(
+            f"{name} is live, but {number} can't be found, or not as they are: mend what is told "
+            "above, then `lithoscope reconcile`"
+        )
+        return
     warn(
-        f"not switched: {count_text(number, 'scan')} would be found no more, or not as they are; "
-        f"mend what is told above and run `lithoscope reindex {name}` again, or switch all the "
-        "same with --allow-missing"
+        f"not switched: {number} would be found no more, or not as they are; mend what is told "
+        f"above and run `lithoscope reindex {name}` again, or switch all the same with "
+        "--allow-missing"
     )

@@ -35,6 +35,7 @@ class Report:
         refused: Files that were not taken.
         quarantined: Scans that can't be indexed.
         notes: What is worth telling.
+        offers_switch: Whether to say how a model that is not live is made so.
     """
 
     command: str
@@ -43,6 +44,7 @@ class Report:
     refused: list[Refusal] = field(default_factory=list)
     quarantined: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    offers_switch: bool = True
 
     def say(self, line: str) -> None:
         """Tell a line of the answer to people."""
@@ -64,7 +66,7 @@ class Report:
         if tally is not None:
             self.say(tally.text())
         self.say(coverage_text(coverage))
-        self.say(_model_text(target))
+        self.say(_model_text(target, offers_switch=self.offers_switch))
         if self.as_json:
             self._print_json(target, coverage, tally=tally)
         is_whole = coverage.is_complete and not coverage.quarantined
@@ -113,11 +115,13 @@ def _tell(refusals: Sequence[Refusal], word: str, *, more: str = "see --format j
         warn(f"and {len(refusals) - TOLD:,} more {word}: {more}")
 
 
-def _model_text(target: Target) -> str:
+def _model_text(target: Target, *, offers_switch: bool) -> str:
     version = target.version
     told = f"model {version.bundle_id} ({version.init})"
     if target.is_live:
         return f"{told}, live"
+    if not offers_switch:
+        return f"{told}, not live"
     return f"{told}, not live: `lithoscope models use {version.bundle_id}` makes it so"
 
 
