@@ -19,6 +19,7 @@ from infra.store_errors import (
     StoreRefusedError,
 )
 from infra.store_keys import check_key
+from infra.vector_index import collection_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +54,8 @@ class Coverage:
         quarantined: Refused with the content that they have now, and not indexed.
         orphaned: Indexed, and not in the store any more.
         lapsed: Not objects but quarantine records that say nothing any more: of an object that is
-            gone, has other content, is indexed after all, or whose metadata was corrected.
+            gone, has other content, is indexed after all, or whose metadata was corrected. What
+            another model refused, and this one has indexed, is that one's to clear.
         moved: Scans whose object is gone, with the missing object that has their content
             (`infra.moves.find_moves`): what is known of them by their key is about that one now.
     """
@@ -116,6 +118,7 @@ def compare(
                     metadata.hash_by_tables(entry.key)
         comparison = _Comparison(_Looks(objects, calls), metadata, fingerprint=fingerprint)
         comparison.records, comparison.refused = reading.result(), refused
+        comparison.collection = collection.name
         for page in pages:
             comparison.take(page)
         comparison.take_unlisted()
@@ -195,6 +198,7 @@ class _Comparison:
     def __init__(self, looks: _Looks, metadata: BucketMetadata, *, fingerprint: str) -> None:
         self.records: dict[str, ScanRecord] = {}
         self.refused: dict[str, QuarantineRecord] = {}
+        self.collection = ""
         self._looks = looks
         self._metadata = metadata
         self._fingerprint = fingerprint
@@ -280,8 +284,16 @@ class _Comparison:
         if state is _State.INDEXED and case.record is not None:
             self._slices += case.record.n_slices
         is_pending = case.is_refused and state in (_State.CHANGED, _State.STALE)
-        if case.refusal is not None and state is not _State.QUARANTINED and not is_pending:
+        if case.refusal is None or state is _State.QUARANTINED or is_pending:
+            return
+        is_held = case.is_refused and state is not _State.MISSING
+        if not (is_held and self._is_anothers(case.refusal)):
             self._lapsed.append(case.entry.key)
+
+    def _is_anothers(self, refusal: QuarantineRecord) -> bool:
+        """Whether another model refused it: `reindex` fills a collection beside the live one."""
+        encoder, dash, version = refusal.model.rpartition("-")
+        return bool(dash) and collection_name(encoder, version) != self.collection
 
 
 def _is_bad_key(key: str) -> bool:

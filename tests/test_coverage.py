@@ -72,14 +72,16 @@ class Place:
             scans.append(IndexedScan(record=record, slices=rows, vectors=vectors))
         self.collection.commit(scans)
 
-    def refuse(self, name: str, etag: str | None = None, fault: str = "truncated") -> None:
+    def refuse(
+        self, name: str, etag: str | None = None, fault: str = "truncated", *, model: str = "m"
+    ) -> None:
         self.quarantine.put(
             QuarantineRecord(
                 object_key=name,
                 etag=self.store.stat(name).etag if etag is None else etag,
                 fault=fault,
                 reason="it is so",
-                model="m",
+                model=model,
                 attempts=1,
                 first_attempt=NOON,
                 last_attempt=NOON,
@@ -205,6 +207,18 @@ def test_a_refusal_holds_for_one_content(place: Place) -> None:
     assert place.compare().quarantined == (A,)
     place.store.delete(A)
     assert place.compare() == Coverage(objects=0, indexed=0, slices=0, lapsed=(A,))
+
+
+def test_what_another_model_refused_is_that_ones_to_clear(place: Place) -> None:
+    for name in (A, B):
+        place.store.put(name, b"x")
+    place.index(A, B)
+    place.refuse(A, model=f"dsnn-{'1' * 12}")
+    place.refuse(B, model=f"dsnn-{'0' * 12}")  # our own
+    found = place.compare()
+    assert (found.indexed, found.lapsed) == (2, (B,))
+    place.store.put(A, b"another content")
+    assert place.compare().lapsed == (A, B)
 
 
 def test_a_refusal_for_metadata_ends_when_the_metadata_is_right(place: Place) -> None:
