@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tarfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +99,6 @@ def _descriptor(value: float, by_chance: float) -> Bar:
     )
 
 
-_SYCAMORE = "646×484 pixels, resized to a square; some views bear a scale bar"
 _ARABD = (
     "One image of about 290×219 pixels a sample, cut into 2×2 tiles; the upper left one bears a "
     "scale bar. The descriptor's figure is of whole images"
@@ -110,32 +109,28 @@ _PHOTOS = (
     "that the published classifier answers"
 )
 
+_SYCAMORE = ImageSet(
+    name="sycamore-sample",
+    title="Sycamore mudstone thin sections, trained by sample",
+    folder="thin_sycamore_mudstone",
+    settings={"data.label": "sample"},
+    batch=(16, 4),
+    size=112,
+    epochs=30,
+    folds=5,
+    headlines=(*_RETRIEVAL, BF16_RECALL),
+    bars=(_descriptor(0.76, 0.25),),
+    notes=("646×484 pixels, resized to a square; some views bear a scale bar",),
+)
+
 SETS = (
-    ImageSet(
-        name="sycamore-sample",
-        title="Sycamore mudstone thin sections, trained by sample",
-        folder="thin_sycamore_mudstone",
-        settings={"data.label": "sample"},
-        batch=(16, 4),
-        size=112,
-        epochs=60,
-        folds=5,
-        headlines=(*_RETRIEVAL, BF16_RECALL),
-        bars=(_descriptor(0.76, 0.25),),
-        notes=(_SYCAMORE,),
-    ),
-    ImageSet(
+    _SYCAMORE,
+    replace(
+        _SYCAMORE,
         name="sycamore-class",
         title="Sycamore mudstone thin sections, trained by microfacies",
-        folder="thin_sycamore_mudstone",
         settings={"data.label": "class"},
         batch=(4, 16),
-        size=112,
-        epochs=60,
-        folds=5,
-        headlines=(*_RETRIEVAL, BF16_RECALL),
-        bars=(_descriptor(0.76, 0.25),),
-        notes=(_SYCAMORE,),
     ),
     ImageSet(
         name="arabd",
@@ -148,7 +143,7 @@ SETS = (
         },
         batch=(16, 4),
         size=112,
-        epochs=60,
+        epochs=30,
         folds=5,
         headlines=(*_RETRIEVAL, *_PROPERTIES, BF16_RECALL),
         bars=(_descriptor(0.37, 0.20),),

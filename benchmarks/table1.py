@@ -79,7 +79,7 @@ class Scale:
     slices: int = 12
     size: int = 112
     voxels: int = 160
-    epochs: int = 40
+    epochs: int = 24
     batch: tuple[int, int] = (12, 6)
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from infra.coverage import Coverage
 
 DIFFERENCES = ("missing", "changed", "stale", "corrected", "unresolved", "orphaned")
@@ -21,6 +23,11 @@ _WORDS = {
     "unresolved": "indexed with former metadata",
     "orphaned": "indexed without an object",
 }
+
+
+def to_reconcile(coverage: Coverage) -> Iterator[str]:
+    """Iterate over the keys that are to be made good."""
+    return (key for name in RECONCILED for key in getattr(coverage, name))
 
 
 def coverage_counts(coverage: Coverage) -> dict[str, int | bool]:
@@ -52,7 +59,7 @@ def coverage_text(coverage: Coverage) -> str:
 
 def scans_behind(coverage: Coverage) -> int:
     """Scans that filling a model's collection would make good."""
-    return sum(len(getattr(coverage, name)) for name in RECONCILED)
+    return len(list(to_reconcile(coverage)))
 
 
 def counted(number: int, noun: str) -> str:

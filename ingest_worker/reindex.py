@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from infra.bucket_metadata import BucketMetadata
 from infra.coverage import SCANS
-from infra.coverage_words import RECONCILED
+from infra.coverage_words import to_reconcile
 from infra.readiness import readiness
 from ingest_worker.models import open_context
 
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 ROUNDS = 20
 """Comparisons at most: where scans come faster than they are indexed, there is no last one."""
-
-TO_DO = RECONCILED
-"""What filling makes good, by the names of `infra.coverage.Coverage`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +73,7 @@ def fill(target: Target, *, take: Callable[[Iterator[Outcome], int], None]) -> F
         while True:
             metadata = BucketMetadata.read(target.site.objects)
             coverage = target.compare(metadata)
-            work = {key for name in TO_DO for key in getattr(coverage, name)}
+            work = set(to_reconcile(coverage))
             if not work or work == before or rounds == ROUNDS:
                 break
             if context is None:

@@ -10,7 +10,15 @@ from pydantic import ValidationError
 
 from encoder.errors import OutputError
 from slice_samples import make_slices
-from trainer.splits import Split, SplitConfig, SplitError, check_leaks, read_split, split_slices
+from trainer.splits import (
+    Split,
+    SplitConfig,
+    SplitError,
+    check_leaks,
+    read_split,
+    split_slices,
+    stored_samples,
+)
 from trainer.splits import write_split as write
 
 if TYPE_CHECKING:
@@ -240,3 +248,14 @@ def test_files_that_are_no_split_are_refused(tmp_path: Path) -> None:
 def test_shares_must_add_up() -> None:
     with pytest.raises(ValidationError, match="must add up to 1"):
         SplitConfig(train=0.5)
+
+
+def test_a_stored_split_names_its_samples_in_other_slices(tmp_path: Path) -> None:
+    """Also where a folder's name is no UTF-8."""
+    names = ("r0/a", "r1/b\udcff", "r2/c")
+    slices = make_slices(reservoirs=3, samples=1, slices=4, size=8)
+    split = Split(train=np.arange(4), val=np.arange(4, 8), test=np.arange(8, 12))
+    write(tmp_path / "split.json", split, slices=replace(slices, sample_names=names))
+    other = replace(slices, sample_names=("r2/c", "r1/b\udcff", "r9/z"))
+    assert stored_samples(tmp_path / "split.json", other) == [0, 1]
+    assert stored_samples(tmp_path / "split.json", other, parts=("train", "val")) == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -295,11 +296,11 @@ class TrainConfig(BaseModel):
         )
 
 
-def load_config(path: Path | None, overrides: Iterable[str] = ()) -> TrainConfig:
+def load_config(source: Path | dict[str, Any] | None, overrides: Iterable[str] = ()) -> TrainConfig:
     """Read a run's settings.
 
     Args:
-        path: TOML file; None for the defaults.
+        source: TOML file, or settings by section and name; None for the defaults.
         overrides: ``section.name=value``, each stronger than the file. The value is read as TOML
             is, or else as text, where text is wanted in any case; ``none`` unsets what may be
             nothing.
@@ -307,7 +308,7 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> TrainConfig
     Raises:
         ConfigError: The file can't be read, or settings are wrong: every one is told.
     """
-    values = {} if path is None else _read(path)
+    values = _read(source) if isinstance(source, Path) else deepcopy(source or {})
     problems = [problem for text in overrides if (problem := _override(values, text)) is not None]
     try:
         config = TrainConfig.model_validate(values)
@@ -316,7 +317,8 @@ def load_config(path: Path | None, overrides: Iterable[str] = ()) -> TrainConfig
     else:
         if not problems:
             return config
-    raise ConfigError(f"{path or 'settings of the run'}: {'; '.join(problems)}")
+    where = source if isinstance(source, Path) else "settings of the run"
+    raise ConfigError(f"{where}: {'; '.join(problems)}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -96,15 +96,14 @@ def run_evaluation(
 
     on_start(len(encoders) * len(trial.rows))
     result = evaluate(encoders, trial, slices_of=slices_of, on_done=on_done)
-    return tell_learnt(result, contestants, slices_of=slices_of)
+    return tell_learnt(result, contestants, encoders=encoders, slices_of=slices_of)
 
 
 def _config(request: EvaluationRequest) -> TrainConfig:
     """Settings of the file that was named, else of the first run among the models."""
     runs = [run for run in map(run_folder_of, request.models) if run is not None]
     if request.config is None and runs:
-        stored = _stored_settings(runs[0] / CONFIG_NAME)
-        config = load_config(None, [*stored, *request.overrides])
+        config = load_config(_stored_settings(runs[0] / CONFIG_NAME), request.overrides)
     else:
         config = load_config(request.config, request.overrides)
     if request.data is None:
@@ -113,24 +112,15 @@ def _config(request: EvaluationRequest) -> TrainConfig:
     return config.model_copy(update={"data": data})
 
 
-def _stored_settings(path: Path) -> list[str]:
-    """Read a run's settings, as overrides."""
+def _stored_settings(path: Path) -> dict[str, Any]:
+    """Read a run's settings, by section and name."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            f"{section}.{name}={'none' if value is None else _toml(value)}"
-            for section, values in stored.items()
-            for name, value in values.items()
-        ]
-    except (OSError, ValueError, AttributeError) as error:
+        return {section: dict(values) for section, values in stored.items()}
+    except (OSError, TypeError, ValueError, AttributeError) as error:
         raise EvaluationError(
             f"{path}: can't be read ({error}); name the settings by --config"
         ) from error
-
-
-def _toml(value: object) -> str:
-    """Write a plain value as TOML: JSON but for pairs of escapes (emoji) and a bare DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _name_of(override: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,10 @@ from encoder.bundle import verify_bundle
 from encoder.commands.inspection import count_text
 from encoder.errors import LithoscopeError
 from trainer.config import TrainConfig
-from trainer.splits import PARTS, Split, SplitError, read_split
+from trainer.splits import PARTS, Split, SplitError, read_split, stored_samples
 from trainer.training import BUNDLE_NAME, CONFIG_NAME, RESULT_NAME, SPLIT_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -116,7 +114,7 @@ def split_of(run: FinishedRun, slices: SliceSet) -> Split:
     try:
         return replace(read_split(run.split, slices), notes=())
     except SplitError:
-        rows = np.flatnonzero(np.isin(slices.sample, _numbers(run, slices)))
+        rows = np.flatnonzero(np.isin(slices.sample, stored_samples(run.split, slices)))
         if len(rows) in (0, len(slices)):
             raise
         found = read_split(run.split, _only(slices, rows))
@@ -124,16 +122,6 @@ def split_of(run: FinishedRun, slices: SliceSet) -> Split:
         left_out = len(slices.sample_names) - len(np.unique(slices.sample[rows]))
         note = f"{count_text(left_out, 'sample')} came since the run began: left out"
         return replace(found, train=train, val=val, test=test, notes=(note,))
-
-
-def _numbers(run: FinishedRun, slices: SliceSet) -> list[int]:
-    """Numbers of the samples that the split is of."""
-    try:
-        told: dict[str, Any] = json.loads(_read(run.split))["samples"]
-        names: Collection[str] = {name for part in told.values() for name in part}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SplitError(f"{run.split}: no split ({error}); begin a new run") from error
-    return [number for number, name in enumerate(slices.sample_names) if name in names]
 
 
 def _only(slices: SliceSet, rows: NDArray[np.int64]) -> SliceSet:

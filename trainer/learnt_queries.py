@@ -10,11 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from encoder.bundle import load_bundle
+from encoder.neural_encoder import NeuralEncoder
 from trainer.learnt_scans import seen_rows
-from trainer.splits import SplitError, read_split
+from trainer.splits import SplitError, read_split, stored_samples
 from trainer.training import BUNDLE_NAME, SPLIT_NAME
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ def tell_learnt(
     result: EvaluationResult,
     contestants: Sequence[Contestant],
     *,
+    encoders: Mapping[str, Encoder],
     slices_of: Callable[[Encoder], SliceSet],
 ) -> EvaluationResult:
     """Add to an evaluation how many queries each model learned from, or was chosen by.
@@ -40,6 +40,7 @@ def tell_learnt(
     Args:
         result: The evaluation.
         contestants: Its models, in the same order.
+        encoders: Those, by name.
         slices_of: Gives the trial's slices at an encoder's own size.
 
     Returns:
@@ -47,9 +48,9 @@ def tell_learnt(
     """
     rows = result.trial.queries
     found = {
-        one.name: _learnt(one, rows, slices_of=slices_of)
+        one.name: _learnt(one.folder, encoder, rows=rows, slices=slices_of(encoder))
         for one in contestants
-        if one.folder is not None
+        if one.folder is not None and isinstance(encoder := encoders[one.name], NeuralEncoder)
     }
     notes = [
         f"{name}: {_note(None if seen is None else len(seen), len(rows))}"
@@ -80,16 +81,12 @@ def _note(seen: int | None, queries: int) -> str:
 
 
 def _learnt(
-    contestant: Contestant, rows: NDArray[np.int64], *, slices_of: Callable[[Encoder], SliceSet]
+    bundle: Path, encoder: NeuralEncoder, *, rows: NDArray[np.int64], slices: SliceSet
 ) -> NDArray[np.int64] | None:
     """The queries that a model learned from; None where that can't be known."""
-    assert contestant.folder is not None  # noqa: S101  the caller saw to it
-    encoder = load_bundle(contestant.folder)
-    slices = slices_of(encoder)
-    if contestant.folder.resolve().name == BUNDLE_NAME:
-        split = contestant.folder.resolve().parent / SPLIT_NAME
-        if split.is_file():
-            return _by_its_split(split, slices, rows=rows)
+    bundle = bundle.resolve()
+    if bundle.name == BUNDLE_NAME and (split := bundle.parent / SPLIT_NAME).is_file():
+        return _by_its_split(split, slices, rows=rows)
     return seen_rows(encoder.provenance, slices, rows=rows)
 
 
@@ -100,34 +97,9 @@ def _by_its_split(
     try:
         split = read_split(path, slices)
     except SplitError:
-        names = _names(path)
-        if names is None:
+        try:
+            samples = stored_samples(path, slices, parts=("train", "val"))
+        except SplitError:
             return None
-        seen = np.array([name in names for name in slices.sample_names], dtype=bool)
-        return np.asarray(rows[seen[slices.sample[rows]]])
+        return np.asarray(rows[np.isin(slices.sample[rows], samples)])
     return np.asarray(np.intersect1d(rows, np.concatenate([split.train, split.val])))
-
-
-class _Samples(BaseModel):
-    """The samples of a split's parts that a run learned from."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    train: list[str]
-    val: list[str]
-
-
-class _StoredSplit(BaseModel):
-    """What is looked for in a split's file."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    samples: _Samples
-
-
-def _names(path: Path) -> set[str] | None:
-    try:
-        told = _StoredSplit.model_validate_json(path.read_bytes()).samples
-    except (OSError, ValidationError):
-        return None
-    return {*told.train, *told.val}

@@ -21,6 +21,7 @@ from trainer.groups import draw_parts, joined_groups, largest_joined
 from trainer.near_duplicates import find_near_duplicates
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -192,18 +193,7 @@ def read_split(path: Path, slices: SliceSet) -> Split:
     Raises:
         SplitError: It can't be read, is of other slices, or its parts share samples.
     """
-    try:
-        content = _StoredSplit.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise SplitError(
-            f"{path}: can't be read ({error.strerror}); name a run's split file"
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SplitError(
-            f"{path}: no split ({'.'.join(map(str, first['loc']))}: {first['msg']}); "
-            "begin a new run"
-        ) from error
+    content = _stored(path)
     if content.slices != slices.fingerprint():
         raise SplitError(
             f"{path}: is of other slices than these; use the data and settings it was made with"
@@ -216,6 +206,40 @@ def read_split(path: Path, slices: SliceSet) -> Split:
             raise SplitError(f"{path}: no split ({name} is damaged); begin a new run")
     check_leaks(split, slices)
     return split
+
+
+def stored_samples(path: Path, slices: SliceSet, *, parts: Iterable[str] = PARTS) -> list[int]:
+    """Find the samples of a stored split by their names, though it be of other slices.
+
+    Args:
+        path: What `write_split` wrote.
+        slices: Where to look for them.
+        parts: The parts of the split whose samples are asked for.
+
+    Returns:
+        Their numbers in ``slices``, ascending; those that are not there are left out.
+
+    Raises:
+        SplitError: It can't be read.
+    """
+    samples = _stored(path).samples
+    names = {name for part in parts for name in samples.get(part, ())}
+    return [n for n, name in enumerate(slices.sample_names) if _readable(name) in names]
+
+
+def _stored(path: Path) -> _StoredSplit:
+    try:
+        return _StoredSplit.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SplitError(
+            f"{path}: can't be read ({error.strerror}); name a run's split file"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SplitError(
+            f"{path}: no split ({'.'.join(map(str, first['loc']))}: {first['msg']}); "
+            "begin a new run"
+        ) from error
 
 
 class _StoredSplit(BaseModel):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from encoder.errors import printable
-from infra.coverage_words import RECONCILED, counted, coverage_counts, coverage_text
+from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.index_server import stop_server
 from infra.settings import load_settings
 from infra.status import SCANS, SiteStatus, site_status
@@ -97,7 +97,7 @@ def _lines(found: SiteStatus) -> Iterator[tuple[str, str]]:
         yield "model", f"{model.bundle_id} ({model.init}), {told}"
     if found.coverage is not None:
         yield SCANS, coverage_text(found.coverage)
-        if any(getattr(found.coverage, name) for name in RECONCILED):
+        if scans_behind(found.coverage):
             yield "", "`lithoscope reconcile` brings the index up to date"
         elif found.coverage.unresolved:
             yield "", "their metadata contradicts itself or can't be read now: mend it"

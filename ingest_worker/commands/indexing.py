@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from encoder.progress import progress_bar
 from infra.bucket_metadata import BucketMetadata
+from infra.coverage_words import to_reconcile
 from ingest_worker.following import follow, names_what_is_gone
 from ingest_worker.planning import Refusal
-from ingest_worker.reindex import TO_DO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,8 +34,7 @@ def to_do(coverage: Coverage, keys: Iterable[str] | None = None) -> list[str]:
         keys: Only these; None for all.
     """
     wanted = None if keys is None else set(keys)
-    found = (key for name in TO_DO for key in getattr(coverage, name))
-    return [key for key in found if wanted is None or key in wanted]
+    return [key for key in to_reconcile(coverage) if wanted is None or key in wanted]
 
 
 def count_outcomes(outcomes: Iterator[Outcome], tally: Tally, *, total: int) -> None:
