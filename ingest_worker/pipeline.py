@@ -23,7 +23,9 @@ from encoder.inference import Encoded
 from encoder.look_ahead import in_order
 from encoder.model_errors import EncoderError
 from encoder.sandbox.scratch import ScratchFolder
+from infra.logs import carried
 from infra.lookup import records_of
+from infra.metrics import busy
 from ingest_worker.committing import Committer
 from ingest_worker.filling import encode_group
 from ingest_worker.outcomes import Deferred, Outcome, Quarantined, Unchanged
@@ -114,7 +116,9 @@ class _Run:
         self._preparer = Preparer(self._context, scratch)
         self._closing.callback(self._preparer.close)
         self._n_running = 2 * self._context.pool.workers
-        self._prepares = ThreadPoolExecutor(self._n_running, thread_name_prefix="prepare")
+        self._prepares = ThreadPoolExecutor(
+            self._n_running, thread_name_prefix="prepare", initializer=carried()
+        )
         self._closing.callback(self._end_preparing)
         self._committer = Committer(self._context, self._preparer.clear)
         self._closing.callback(self._committer.close)
@@ -209,7 +213,11 @@ class _Run:
     def _encode(self) -> None:
         """Encode what was gathered; from here on no scan can be to blame for a dying worker."""
         group, self._group = self._group, []
-        results = encode_group(group, self._context.session)
+        if not group:
+            return
+        session = self._context.session
+        with busy(session.device.type):
+            results = encode_group(group, session)
         errors = [result for result in results if isinstance(result, EncoderError)]
         if len(errors) == len(group) >= _BROKEN_ENCODER:
             raise errors[0]

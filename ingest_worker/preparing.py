@@ -18,6 +18,8 @@ from encoder.errors import ScanError
 from encoder.metadata.problems import MetadataError
 from encoder.object_keys import ObjectKey, ObjectKeyError
 from infra.generations import generation_of
+from infra.logs import log_context
+from infra.metrics import timed
 from infra.quarantine import METADATA_FAULT
 from infra.store_errors import (
     BadKeyError,
@@ -93,10 +95,11 @@ class Preparer:
             LithoscopeError: Something that no object is to blame for: a service that stayed away,
                 a full disk.
         """
-        for look in range(_LOOKS):
-            time.sleep(look * _LOOK_SECONDS)
-            with contextlib.suppress(ObjectChangedError):
-                return self._look(request)
+        with log_context(object_key=request.object_key):
+            for look in range(_LOOKS):
+                time.sleep(look * _LOOK_SECONDS)
+                with contextlib.suppress(ObjectChangedError):
+                    return self._look(request)
         return Deferred(object_key=request.object_key, reason=CHANGED)
 
     def clear(self, object_keys: list[str]) -> None:
@@ -246,8 +249,10 @@ class Preparer:
         folder = self._scratch.subfolder()
         try:
             path = folder / file_name(stat.key)
-            context.patience.keep_trying(lambda: self._fetch(stat, path))
-            return context.pool.decode(path, options)
+            with timed("fetch"):
+                context.patience.keep_trying(lambda: self._fetch(stat, path))
+            with timed("decode"):
+                return context.pool.decode(path, options)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

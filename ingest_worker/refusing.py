@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from infra.logs import log_context
 from infra.quarantine import QuarantineRecord
 from infra.store_errors import (
     BadKeyError,
@@ -60,7 +61,9 @@ def refusal(
         last_attempt=now,
         trace_id=uuid.uuid4().hex,
     )
-    _LOG.warning("%s: %s: %s (trace %s)", place[0], record.fault, record.reason, record.trace_id)
+    with log_context(object_key=place[0]):
+        told = (place[0], record.fault, record.reason, record.trace_id)
+        _LOG.warning("%s: %s: %s (trace %s)", *told)
     return Refusal(record=record)
 
 

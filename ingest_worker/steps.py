@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from ingest_worker.outcomes import Deferred, Quarantined, Unchanged
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from encoder.decoding import DecodedScan
     from encoder.inference import Encoded
     from encoder.metadata.records import ScanMetadata
@@ -45,6 +47,12 @@ class Prepared:
     def pixel_size_um(self) -> float | None:
         """Size of its pixels, by its file where nothing else tells it."""
         return self.metadata.with_file_pixel_size(self.scan.info.pixel_size_um).pixel_size_um
+
+    @property
+    def uploaded(self) -> datetime | None:
+        """When this content was stored; None where the collection has it already."""
+        is_known = self.former is not None and self.former.etag == self.stat.etag
+        return None if is_known else self.stat.modified
 
     @property
     def nbytes(self) -> int:
