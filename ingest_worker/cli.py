@@ -1,4 +1,4 @@
-"""Command line of the ingest door: ``ingest``, ``watch``, ``reconcile``, ``reindex``.
+"""Command line of the ingest door: ``ingest``, ``upload``, ``watch``, ``reconcile``, ``reindex``.
 
 What is heavy is imported inside the commands, so that ``--help`` answers at once.
 """
@@ -76,6 +76,41 @@ def ingest(  # noqa: PLR0913  a command's options
         as_json=output is OutputFormat.JSON,
     )
     raise typer.Exit(run_ingest(request, find_weights=context.obj))
+
+
+@app.command()
+def upload(
+    paths: Paths,
+    *,
+    library: Annotated[
+        Path | None,
+        typer.Option(help="Folder that reservoirs' folders and tables lie in; else looked for."),
+    ] = None,
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            help="Layout of headerless volumes, such as 1000x1000x1000:uint16 (slowest first)."
+        ),
+    ] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=64, help="Files that are copied at the same time.")
+    ] = 4,
+    output: Format = OutputFormat.TEXT,
+) -> None:
+    """Copy scans into the bucket, checked; workers index them. Interrupted, it goes on.
+
+    Ends with 1 where a file is refused.
+    """
+    from ingest_worker.commands.upload import UploadRequest, run_upload  # noqa: PLC0415  heavy
+
+    request = UploadRequest(
+        paths=tuple(paths),
+        library=library,
+        raw=raw,
+        at_once=parallel,
+        as_json=output is OutputFormat.JSON,
+    )
+    raise typer.Exit(run_upload(request))
 
 
 @app.command()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from threading import Event
 from typing import TYPE_CHECKING
 
 from infra.folder_etags import EtagCache
@@ -22,6 +23,7 @@ from ingest_worker.library_table import (
     write_map,
     write_table,
 )
+from ingest_worker.patience import Patience
 from ingest_worker.planning import Refusal, unreadable
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from ingest_worker.planning import PlannedScan
 
 COPIES_AT_ONCE = 4
-"""Threads that copy: a store's answers are waited for most of the time."""
+"""Threads that copy, unless told: a store's answers are waited for most of the time."""
 
 _SCANS = "scans/"
 
@@ -79,12 +81,16 @@ class Bucket:
             copied: others ingest meanwhile.
         forget: Called with a key before its bytes get another meaning: nothing that was made of
             them holds any more.
+        patience: How long a store that is away is waited for; not at all unless told.
+        at_once: Files that are copied at the same time.
     """
 
     objects: ObjectStore
     cache: Path
     lock: AbstractContextManager[object]
     forget: Callable[[str], None]
+    patience: Patience = field(default_factory=lambda: Patience(total_seconds=0.0))
+    at_once: int = COPIES_AT_ONCE
 
 
 def upload(scans: Sequence[PlannedScan], bucket: Bucket, *, tick: Callable[[], None]) -> Upload:
@@ -217,11 +223,13 @@ class _Copier:
         self._bucket = bucket
         bucket.cache.mkdir(parents=True, exist_ok=True)
         self._hashes = EtagCache(bucket.cache / "sources.sqlite")
-        self._threads = ThreadPoolExecutor(COPIES_AT_ONCE, thread_name_prefix="copy")
+        self._threads = ThreadPoolExecutor(bucket.at_once, thread_name_prefix="copy")
+        self._patience = replace(bucket.patience, stop=Event())
         self._there = {e.key: e for page in bucket.objects.pages(_SCANS) for e in page}
 
     def close(self) -> None:
         """Let those that are being copied finish; the others are not begun."""
+        self._patience.stop.set()
         self._threads.shutdown(cancel_futures=True)
         self._hashes.close()
 
@@ -288,7 +296,7 @@ class _Copier:
     def _store(self, scan: PlannedScan) -> Stored | Refusal:
         path = str(scan.packed.path)
         try:
-            return self._put(scan)
+            return self._patience.keep_trying(lambda: self._put(scan))
         except StoreError as error:
             if error.retryable:
                 raise
