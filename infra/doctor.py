@@ -41,7 +41,7 @@ DISK_AMPLE_BYTES = 10 << 30
 MODEL_BYTES = 3 << 30
 """Memory of an encoder at work and the index server beside the decoding processes."""
 
-_INSTALL = "install again: `make env`, or pip with constraints.txt"
+_INSTALL = "install again: `make venv`, or pip with constraints.txt"
 
 
 class Level(StrEnum):

@@ -10,30 +10,34 @@ from __future__ import annotations
 import http.client
 import os
 import sys
+from pathlib import Path
 
 
-def main() -> int:
-    """Ask.
+def ports() -> list[int]:
+    """Where the processes of this container answer: several on a machine with several GPUs."""
+    listed = Path(os.environ.get("LITHOSCOPE_HOME", ".")) / "metrics-ports"
+    try:
+        found = listed.read_text(encoding="utf-8").split()
+    except OSError:
+        found = [os.environ.get("LITHOSCOPE_METRICS__PORT", "")]
+    return [int(port) for port in found if port]
 
-    Returns:
-        0 if it is well, else 1.
-    """
-    port = os.environ.get("LITHOSCOPE_METRICS__PORT")
-    if not port:
-        return 0
-    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=4)
+
+def is_well(port: int) -> bool:
+    """Ask one process."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
     try:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
         text = answer.read(1000).decode("utf-8", "replace")
-    except OSError as error:
-        sys.stdout.write(f"{error}\n")
-        return 1
+    except (OSError, http.client.HTTPException) as error:
+        sys.stdout.write(f"{port}: {error}\n")
+        return False
     finally:
         connection.close()
-    sys.stdout.write(text)
-    return 0 if answer.status == http.HTTPStatus.OK else 1
+    sys.stdout.write(f"{port}: {text}\n")
+    return answer.status == http.client.OK
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(0 if all(is_well(port) for port in ports()) else 1)
