@@ -78,8 +78,9 @@ def broker_calls(what: str) -> Iterator[None]:
         what: What is asked for: a list's or a queue's name.
 
     Raises:
-        BrokerAwayError: The server does not answer, is loading its data, or broke off.
-        BrokerError: It refuses: a wrong password, a full memory, a key of another kind.
+        BrokerAwayError: The server does not answer, is loading its data, has no memory left, or
+            broke off.
+        BrokerError: It refuses: a wrong password, a key of another kind.
     """
     try:
         yield
@@ -91,11 +92,12 @@ def broker_calls(what: str) -> Iterator[None]:
         raise BrokerAwayError(f"broker, {what}: {_told(error)}; try again later") from error
     except redis.exceptions.ReadOnlyError as error:  # a replica that is about to take over
         raise BrokerAwayError(f"broker, {what}: {_told(error)}; try again later") from error
-    except redis.RedisError as error:
-        raise BrokerError(
-            f"broker, {what}: {_told(error)}; see the server's log, memory and maxmemory-policy "
-            "(noeviction is needed)"
+    except redis.exceptions.OutOfMemoryError as error:  # tasks that are done make room
+        raise BrokerAwayError(
+            f"broker, {what}: its memory is full; raise maxmemory, or start more workers"
         ) from error
+    except redis.RedisError as error:
+        raise BrokerError(f"broker, {what}: {_told(error)}; see the server's log") from error
 
 
 def _told(error: redis.RedisError) -> str:

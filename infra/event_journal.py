@@ -23,6 +23,16 @@ QUIET_SECONDS = 0.25
 MAX_DAMAGED = 1000
 """Entries that can't be read are kept up to so many, the newest."""
 
+_MOVE = """
+local found = {}
+for i = 1, tonumber(ARGV[1]) do
+    local entry = redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
+    if not entry then break end
+    found[i] = entry
+end
+return found
+"""
+
 
 class EventJournal:
     """A journal of events, for one reader at a time.
@@ -70,6 +80,7 @@ class EventJournal:
             if not entries:
                 until = time.monotonic() + seconds
             entries.append(entry)
+            entries += self._move_more(at_most - len(entries))
             wait = min(QUIET_SECONDS, until - time.monotonic())
         return entries
 
@@ -83,6 +94,12 @@ class EventJournal:
             "RIGHT",
         )
         return cast("bytes | None", entry)
+
+    def _move_more(self, at_most: int) -> list[bytes]:
+        """Take what is there besides, at once."""
+        with broker_calls(self.name):
+            found = self._client.eval(_MOVE, 2, self.name, self._taken, at_most)
+        return cast("list[bytes]", found)
 
     def done(self, entries: Sequence[bytes]) -> None:
         """Forget entries that were taken: what they say is passed on.

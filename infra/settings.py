@@ -62,10 +62,10 @@ class Settings(BaseSettings):
     """What a site may set.
 
     Attributes:
-        env: ``local`` lets services start with passwords that everybody knows.
         home: Folder of everything that embedded commands keep; made when needed.
         weights_dir: Folder with pretrained weight files, for sites without internet.
         properties: Numeric properties that become columns to filter by, beside the built-in ones.
+        env: ``local`` lets services start with passwords that everybody knows.
         store: Where the objects are.
         index: Where the vectors are.
         decode: What one scan may take.
@@ -84,9 +84,6 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    env: Literal["production", "local"] = Field(
-        default="production", description="production or local"
-    )
     home: FolderPath = Field(default=Path("lithoscope-data"), description=FOLDER_TEXT)
     weights_dir: Annotated[DirectoryPath, BeforeValidator(user_path)] | None = Field(
         default=None, description="a folder that exists, or nothing"
@@ -95,6 +92,9 @@ class Settings(BaseSettings):
         default=(),
         description="names joined by commas, each of a-z, 0-9 and _, a letter first, at most 64 "
         "characters, none twice, none that the index has already",
+    )
+    env: Literal["production", "local"] = Field(
+        default="production", description="production or local"
     )
     store: StoreSettings = StoreSettings()
     index: IndexSettings = IndexSettings()

@@ -198,6 +198,10 @@ class WorkSettings(BaseModel):
     )
 
 
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
 class LogSettings(BaseModel):
     """What services log.
 
@@ -209,7 +213,7 @@ class LogSettings(BaseModel):
     model_config = _GROUP
 
     format: Literal["text", "json"] = Field(default="text", description="text or json")
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
 

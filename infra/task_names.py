@@ -24,5 +24,8 @@ ENCODE_BATCH = "encode_batch"
 SWEEP = "sweep"
 """Task: compare the bucket with the index, and send what differs."""
 
+DEEP_SWEEP = "deep_sweep"
+"""Task: count every row and picture as well."""
+
 ROLLOUT = "rollout"
 """Task: go on with filling a new model's collection."""

@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from infra.broker import BrokerAwayError, broker_calls, open_broker
 from infra.celery_options import SENT_HEADER, celery_app
+from infra.metrics import SENT_KEYS
 from infra.task_names import BULK, ENCODE, ENCODE_BATCH, MAINTENANCE
 
 if TYPE_CHECKING:
@@ -97,10 +98,11 @@ class TaskQueue:
             self._send(
                 ENCODE_BATCH, queue=queue, arguments={"keys": batch, "collection": collection}
             )
+            SENT_KEYS.labels(queue).inc(len(batch))
             count += 1
         return count
 
-    def request(self, name: str, **arguments: str | None) -> None:
+    def request(self, name: str, **arguments: str | bool | None) -> None:
         """Send a task to the maintenance queue: `infra.task_names.SWEEP`, ``ROLLOUT``.
 
         Raises:

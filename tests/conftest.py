@@ -22,7 +22,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Modules that tests share. A file of tests names those whose fixtures it takes in pytest_plugins:
 # some import what takes seconds, which other files of tests need not wait for.
 pytest.register_assert_rewrite(
-    "bundle_samples", "index_contract", "ingest_site", "object_stores", "search_world"
+    "bundle_samples",
+    "index_contract",
+    "ingest_site",
+    "object_stores",
+    "search_world",
+    "stack_parts",
+    "stack_site",
 )
 
 
