@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 from infra import metrics
 from ingest_worker.outcomes import Indexed, Quarantined
+from ingest_worker.refusing import CRASH_FAULT
 from ingest_worker.tally import OUTCOME_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ingest_worker.outcomes import Outcome
+
+# what is not told before it happens seems to Prometheus to have been so all along
+for _name in OUTCOME_NAMES.values():
+    metrics.OBJECTS.labels(_name)
+metrics.FAULTS.labels(CRASH_FAULT)
 
 
 def measured(
