@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import TYPE_CHECKING
 
+import grpc
 from pymilvus import MilvusClient, MilvusException
 
 from infra.indexing.errors import IndexUnavailableError
@@ -11,15 +14,23 @@ from infra.indexing.errors import IndexUnavailableError
 if TYPE_CHECKING:
     from infra.settings_groups import IndexSettings
 
+# A password that is refused is no fault here; the client's own word of it is a traceback.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+
 _KNOWN = "Milvus"
 """Milvus's own first password, where its settings name no other (or can't: servers before 2.4)."""
 
+_REFUSAL = "auth check failure"
+_PATIENCE = 60.0
+_PAUSE = 0.5
 
-def ensure_index_password(settings: IndexSettings) -> bool:
+
+def ensure_index_password(settings: IndexSettings, *, seconds: float = _PATIENCE) -> bool:
     """Give a new server the password of the settings; one that has it is left as it is.
 
     Args:
         settings: Where the index is. Without an address or a token there is nothing to do.
+        seconds: How long a server that is just starting may take to answer.
 
     Returns:
         Whether the password was set now.
@@ -32,13 +43,13 @@ def ensure_index_password(settings: IndexSettings) -> bool:
         return False
     address, token = settings.address, settings.token.get_secret_value()
     user, _, password = token.partition(":")
-    if _takes(address, token):
-        return False
     known = f"{user}:{_KNOWN}"
-    if not _takes(address, known):
+    if _takes(address, token, seconds=seconds):
+        return False
+    if not _takes(address, known, seconds=seconds):
         raise IndexUnavailableError(
             f"index {address}: refuses the user {user!r} with the password of "
-            "LITHOSCOPE_INDEX__TOKEN, or does not answer; name the password that it has"
+            "LITHOSCOPE_INDEX__TOKEN; name the password that it has"
         )
     client = MilvusClient(uri=address, token=known)
     try:
@@ -53,15 +64,41 @@ def ensure_index_password(settings: IndexSettings) -> bool:
     return True
 
 
-def _takes(address: str, token: str) -> bool:
+def _takes(address: str, token: str, *, seconds: float) -> bool:
+    """Whether a server takes a password; asked again until it says yes or no."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            _ask(address, token)
+        except (MilvusException, grpc.RpcError) as error:  # a refusal comes as either
+            if _is_refusal(error):
+                return False
+            if time.monotonic() > deadline:
+                raise IndexUnavailableError(
+                    f"index {address}: does not answer ({_word(error)}); start it, or correct "
+                    "LITHOSCOPE_INDEX__ADDRESS"
+                ) from error
+        else:
+            return True
+        time.sleep(_PAUSE)
+
+
+def _word(error: Exception) -> str:
+    return " ".join(str(getattr(error, "message", error)).split())
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether a server answered, and said no: the client tells that only in what it raises from."""
+    while error is not None:
+        if _REFUSAL in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _ask(address: str, token: str) -> None:
+    client = MilvusClient(uri=address, token=token)
     try:
-        client = MilvusClient(uri=address, token=token)
-    except MilvusException:
-        return False
-    try:
-        client.list_collections()
-    except MilvusException:
-        return False
+        client.list_collections(timeout=_PAUSE * 10)
     finally:
         client.close()
-    return True
