@@ -31,6 +31,9 @@ METADATA_PREFIX = "metadata/"
 MAX_TABLE_BYTES = 256 << 20
 """Largest table that is read."""
 
+_REMEMBERED = 100_000
+"""Scans whose metadata is remembered: some 20 MB."""
+
 _NO_METADATA: Mapping[str, str] = {}
 
 
@@ -103,6 +106,8 @@ class BucketMetadata:
     def hash_by_tables(self, key: str) -> str | None:
         """Hash of a scan's metadata without its user metadata, remembered; None if it is wrong."""
         if key not in self._hashes:
+            if len(self._hashes) >= _REMEMBERED:  # of a bucket beyond that, memory is bounded
+                self._hashes.clear()
             try:
                 self._hashes[key] = self.resolve(key).metadata_hash()
             except MetadataError:
