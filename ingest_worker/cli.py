@@ -189,3 +189,28 @@ def reindex(
         as_json=output is OutputFormat.JSON,
     )
     raise typer.Exit(run_reindex(request))
+
+
+@app.command()
+def dispatch() -> None:
+    """Stack: pass the bucket's events on to the workers, until SIGTERM."""
+    from ingest_worker.commands.dispatch import run_dispatch  # noqa: PLC0415  heavy
+
+    raise typer.Exit(run_dispatch())
+
+
+@app.command()
+def worker(
+    *,
+    queues: Annotated[
+        str,
+        typer.Option(
+            help="Queues to empty, joined by commas: encode, maintenance, encode.bulk.",
+            show_default="all of them",
+        ),
+    ] = "",
+) -> None:
+    """Stack: work on tasks, one at a time; SIGTERM lets the running one end."""
+    from ingest_worker.commands.worker import run_worker  # noqa: PLC0415  heavy
+
+    raise typer.Exit(run_worker([name for name in queues.split(",") if name]))

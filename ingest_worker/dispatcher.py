@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from encoder.object_keys import SCANS_PREFIX
-from infra.broker import BrokerAwayError
 from infra.bucket_metadata import METADATA_PREFIX
-from infra.indexing.errors import IndexUnavailableError
 from infra.metrics import tell_event
-from infra.store_errors import StoreAwayError
 from infra.store_keys import is_hidden
 from infra.task_names import SWEEP
 from ingest_worker.events import EventError, last_by_key, read_entry
+from ingest_worker.patience import AWAY
 
 if TYPE_CHECKING:
     import threading
@@ -76,7 +74,7 @@ class Dispatcher:
             try:
                 self.step()
                 wait = _FIRST_WAIT
-            except (BrokerAwayError, StoreAwayError, IndexUnavailableError) as error:
+            except AWAY as error:
                 self._is_sure = False
                 pause = wait * random.uniform(0.5, 1.0)  # noqa: S311  no secret
                 _LOG.warning("%s; trying again in %.1f s", error, pause)

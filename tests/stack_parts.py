@@ -6,28 +6,39 @@ skipped; on CI (CI is set) that is a failure.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pytest
 import redis
+from PIL import Image
 from pydantic import SecretStr
 
+from encoder.bundle import save_bundle
+from encoder.encoders import build_encoder
+from encoder.preprocess import Preprocessing
+from encoder.slicing import Slicing
 from infra.settings import Settings
 from infra.settings_groups import BrokerSettings, StoreSettings, WorkSettings
 from object_stores import answers, free_port, minio_binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from typing import Any
 
-SECONDS_TO_START = 60.0
+ROOT = Path(__file__).resolve().parents[1]
+SECONDS_TO_START = 180.0
+"""Generous: the machine may be busy with other things."""
+
 PASSWORD = "a-password/of:tests@only"  # noqa: S105  no one's; with signs that addresses don't take
 ARN_ID = "LITHOSCOPE"
 
@@ -179,6 +190,65 @@ class MinioServer(Server):
     def answers(self) -> bool:
         super().answers()
         return answers(self.port, "/minio/health/cluster")
+
+
+class Service(Server):
+    """One of our services, as a process of its own.
+
+    Attributes:
+        words: Its command line, after ``lithoscope``.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, str], *words: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        env = settings | {
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        super().__init__([sys.executable, "-m", "lithoscope", *words], folder, 0, env)
+
+    def wait_for(self, text: str, *, times: int = 1, seconds: float = SECONDS_TO_START) -> None:
+        """Wait until its log says something."""
+
+        def has_said() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, self.log
+            return self.log.count(text) >= times
+
+        try:
+            wait_until(has_said, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{text!r} not in the log:\n{self.log}") from error
+
+
+def env_of(settings: Settings) -> dict[str, str]:
+    """Settings as the environment of a process."""
+    told = {"HOME": str(settings.home.absolute())}
+    for group in ("store", "broker", "work", "decode"):
+        for name, value in getattr(settings, group):
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if plain is not None:
+                told[f"{group}__{name}"] = (
+                    str(plain).lower() if isinstance(plain, bool) else str(plain)
+                )
+    return {f"LITHOSCOPE_{name.upper()}": text for name, text in told.items()}
+
+
+def png(seed: int, side: int = 24) -> bytes:
+    """A picture of noise, its own for each seed."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (side, side), dtype=np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "png")
+    return content.getvalue()
+
+
+def small_bundle(folder: Path, seed: int = 0) -> Path:
+    """A bundle that encodes in milliseconds."""
+    preprocessing = Preprocessing(size=32, slicing=Slicing(planes=2))
+    encoder = build_encoder("resnet18-imagenet", f"seed:{seed}", preprocessing=preprocessing)
+    save_bundle(folder, encoder)
+    return folder
 
 
 def work_settings(folder: Path, broker: RedisServer, **work: Any) -> Settings:  # noqa: ANN401

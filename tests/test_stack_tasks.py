@@ -1,0 +1,244 @@
+"""From an upload to the index through every part of the stack: real notifications, a real broker,
+a dispatcher and workers as processes of their own. Milvus is the embedded one: its server is a
+process too, and the adapter is the same.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.index_server import stop_server
+from infra.s3_store import S3Store
+from infra.settings import Settings
+from infra.settings_groups import DecodeSettings, WorkSettings
+from infra.site import Site
+from infra.status import covered
+from infra.task_names import ENCODE, MAINTENANCE
+from infra.task_queue import TaskQueue
+from ingest_worker.models import open_target
+from stack_parts import (
+    SECONDS_TO_START,
+    MinioServer,
+    RedisServer,
+    Service,
+    env_of,
+    png,
+    small_bundle,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from infra.coverage import Coverage
+    from infra.model_versions import ModelVersion
+    from infra.vector_index import Collection
+
+pytest_plugins = ["stack_parts"]
+
+EVENTS = "lithoscope:events"
+VISIBILITY = 4
+
+
+class Stack:
+    """Servers, a published model, and what tests look at them with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.broker = RedisServer(folder / "broker")
+        self.broker.start()
+        self.store = MinioServer(folder / "store", self.broker, events_key=EVENTS)
+        self.store.start()
+        self.settings = Settings(
+            home=folder / "home",
+            store=self.store.settings,
+            broker=self.broker.settings.model_copy(update={"visibility_seconds": VISIBILITY}),
+            work=WorkSettings(batch_keys=8, batch_seconds=0.5),
+            decode=DecodeSettings(workers=1, memory_mib=1024),
+        )
+        self.env = env_of(self.settings)
+        init = Service(folder / "init", self.env, "init-stack")
+        init.start()
+        assert init.process is not None
+        assert init.process.wait(SECONDS_TO_START) == 0, init.log
+        self.init_log = init.log
+        objects = S3Store.from_settings(self.settings.store)
+        self.site = Site(self.settings, objects)
+        self.queue = TaskQueue(self.settings)
+        self.version = self.publish(0)
+        self.site.models.switch(self.site.index, self.version)
+        self.dispatcher = Service(folder / "dispatcher", self.env, "dispatch")
+        self.worker = Service(folder / "worker", self.env, "worker")
+
+    @property
+    def live(self) -> Collection:
+        return self.site.index.open(self.version.collection)
+
+    def publish(self, seed: int) -> ModelVersion:
+        version = self.site.models.publish(small_bundle(self.folder / f"bundle{seed}", seed))
+        open_target(self.site, version, adopt=False)
+        return version
+
+    def put(self, name: str, seed: int) -> str:
+        key = f"scans/E1/S1/{name}"
+        self.site.objects.put(key, png(seed))
+        return key
+
+    def coverage(self) -> Coverage:
+        return covered(self.site, self.version)
+
+    def is_settled(self) -> bool:
+        """Whether no event and no task is on its way."""
+        events = self.broker.length(EVENTS) + self.broker.length(f"{EVENTS}:processing")
+        waiting = [self.queue.waiting(name) for name in (ENCODE, MAINTENANCE)]
+        return events == 0 and all(each.tasks + each.running == 0 for each in waiting)
+
+    def is_right(self) -> bool:
+        """Whether the index has what the bucket has, as it is now."""
+        found = self.coverage()
+        wrong = (*found.missing, *found.changed, *found.stale, *found.corrected, *found.orphaned)
+        return not wrong and not found.quarantined and self.is_settled()
+
+    def check_rows(self) -> None:
+        """Every scan has the rows that its record says, and no others."""
+        stored = self.live.stored_generations()
+        records = {(r.object_key, r.generation): r.n_slices for r in self.live.records()}
+        assert stored == records
+
+    def clear(self) -> None:
+        for service in (self.dispatcher, self.worker):
+            service.kill()
+        for page in self.site.objects.pages():
+            for entry in page:
+                if not entry.key.startswith("models/"):
+                    self.site.objects.delete(entry.key)
+        time.sleep(0.5)  # what these deletions tell is not the next test's
+        self.broker.flush()
+        self.live.remove([record.object_key for record in self.live.records()])
+
+    def close(self) -> None:
+        for service in (self.dispatcher, self.worker):
+            service.stop()
+        self.queue.close()
+        self.site.close()
+        stop_server(self.site.index_folder)
+        self.store.stop()
+        self.broker.stop()
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    yield stack
+    stack.close()
+
+
+@pytest.fixture
+def stack(servers: Stack) -> Iterator[Stack]:
+    yield servers
+    servers.clear()
+
+
+def test_init_is_done_once_and_again_does_no_harm(stack: Stack) -> None:
+    assert "notifications of bucket rocks: set" in stack.init_log
+    again = Service(stack.folder / "again", stack.env, "init-stack")
+    again.start()
+    assert again.process is not None
+    assert again.process.wait(SECONDS_TO_START) == 0
+    assert "as they were" in again.log
+    assert not stack.site.objects.ensure_notifications()  # type: ignore[attr-defined]  # S3Store
+
+
+def test_uploads_overwrites_copies_tables_and_deletions_reach_the_index(stack: Stack) -> None:
+    stack.dispatcher.start()
+    stack.worker.start()
+    keys = [stack.put(f"ä b+{n}%.png", n) for n in range(20)]
+    wait_until(stack.is_right)
+    assert {record.object_key for record in stack.live.records()} == set(keys)
+    before = stack.live.record(keys[0])
+
+    stack.put("ä b+0%.png", 100)  # overwritten
+    stack.site.objects.delete(keys[1])
+    stack.site.objects.put(
+        "metadata/porosity.csv", f"object_key,porosity\n{keys[2]},0.25\n".encode()
+    )
+    wait_until(lambda: stack.live.record(keys[1]) is None and stack.is_settled())
+    after = stack.live.record(keys[0])
+    assert before is not None
+    assert after is not None
+    assert after.etag != before.etag
+    stack.check_rows()
+    began = time.monotonic()
+    stack.put("one more.png", 7)
+    wait_until(lambda: stack.live.record("scans/E1/S1/one more.png"))
+    print(f"upload to searchable: {time.monotonic() - began:.2f} s")  # noqa: T201
+    assert stack.worker.stop(SECONDS_TO_START) == 0
+    assert stack.dispatcher.stop(SECONDS_TO_START) == 0
+
+
+def test_workers_that_are_killed_lose_nothing(stack: Stack) -> None:
+    stack.dispatcher.start()
+    for n in range(40):
+        stack.put(f"{n}.png", n)
+    for kill in range(3):
+        stack.worker.start()
+        stack.worker.wait_for("Task encode_batch", times=kill + 1)
+        time.sleep(0.3 * kill)
+        stack.worker.kill()
+    stack.worker.start()
+    wait_until(stack.is_right, 300)
+    stack.check_rows()
+    assert not list(stack.site.quarantine.records())
+
+
+def test_a_dispatcher_and_a_broker_that_are_killed_lose_nothing(stack: Stack) -> None:
+    stack.worker.start()
+    stack.dispatcher.start()
+    for n in range(30):
+        stack.put(f"{n}.png", n)
+        if n in {8, 16}:
+            stack.dispatcher.kill()
+            stack.dispatcher.start()
+        if n in {12, 24}:
+            time.sleep(1.2)  # it is on disk every second: what it loses of that, a sweep finds
+            stack.broker.kill()
+            time.sleep(0.5)
+            stack.broker.start()
+    wait_until(stack.is_right, 300)
+    stack.check_rows()
+
+
+def test_a_worker_that_hangs_is_not_waited_for_and_rows_are_exact(stack: Stack) -> None:
+    """Its tasks are given to another one; when it goes on, both have done them."""
+    stack.dispatcher.start()
+    stack.worker.start()
+    other = Service(stack.folder / "other", stack.env, "worker")
+    for n in range(16):
+        stack.put(f"{n}.png", n)
+    stack.worker.wait_for("Task encode_batch")
+    stack.worker.send(signal.SIGSTOP)
+    try:
+        other.start()
+        wait_until(stack.is_right, 300)
+        stack.worker.send(signal.SIGCONT)
+        time.sleep(2)
+        wait_until(stack.is_right)
+        stack.check_rows()
+    finally:
+        stack.worker.send(signal.SIGCONT)
+        other.stop()
+
+
+def test_sigterm_lets_the_running_batch_end(stack: Stack) -> None:
+    keys = [stack.put(f"{n}.png", n) for n in range(8)]
+    stack.queue.send(keys, collection=stack.version.collection)
+    stack.worker.start()
+    stack.worker.wait_for("Task encode_batch")
+    assert stack.worker.stop(SECONDS_TO_START) == 0
+    assert stack.live.count_scans() == len(keys)
+    assert stack.queue.waiting(ENCODE) == (0, 0, 0)
