@@ -1,0 +1,189 @@
+"""A worker of the stack, without Celery: what it opens, tells, closes and gives up."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.broker import open_broker
+from infra.index_server import stop_server
+from infra.redis_attempts import RedisAttempts
+from infra.settings_groups import DecodeSettings, StoreSettings
+from infra.store_errors import StoreAwayError
+from infra.task_renewal import TaskRenewal
+from ingest_worker import stack_worker
+from ingest_worker.models import open_target
+from ingest_worker.patience import Patience
+from ingest_worker.patient_attempts import PatientAttempts
+from ingest_worker.stack_worker import Batch, StackWorker
+from stack_parts import RedisServer, png, small_bundle, wait_until, work_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from infra.model_versions import ModelVersion
+    from infra.settings import Settings
+
+pytest_plugins = ["stack_parts"]
+
+KEYS = tuple(f"scans/E1/S1/{n}.png" for n in range(3))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with two bundles, whose index server all tests share."""
+    home = tmp_path_factory.mktemp("home")
+    for seed in range(2):
+        small_bundle(home / f"bundle{seed}", seed)
+    yield home
+    stop_server(home / "index")
+
+
+@pytest.fixture
+def settings(home: Path, broker: RedisServer) -> Settings:
+    settings = work_settings(home, broker)
+    return settings.model_copy(update={"decode": DecodeSettings(workers=1, memory_mib=1024)})
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[StackWorker]:
+    with StackWorker(settings) as worker:
+        for number, key in enumerate(KEYS):
+            worker.site.objects.put(key, png(number))
+        yield worker
+        index = worker.site.index
+        for name in index.collections():
+            index.drop(name, even_live=True)
+        for page in list(worker.site.objects.pages()):
+            for entry in page:
+                worker.site.objects.delete(entry.key)
+
+
+@pytest.fixture
+def versions(worker: StackWorker, home: Path) -> list[ModelVersion]:
+    """Two models with a collection each; the first is live."""
+    site = worker.site
+    found = [site.models.publish(home / f"bundle{seed}") for seed in range(2)]
+    for version in found:
+        open_target(site, version, adopt=False)
+    site.models.switch(site.index, found[0])
+    return found
+
+
+def test_a_batch_is_indexed_and_on_its_way_no_more(
+    worker: StackWorker, versions: list[ModelVersion]
+) -> None:
+    name = versions[0].collection
+    worker.queue.send([*KEYS, "scans/E1/S1/gone.png"], collection=name)
+    batch = Batch(keys=(*KEYS, "scans/E1/S1/gone.png"), collection=name)
+    assert worker.encode(batch) == {"indexed": 3, "removed": 1}
+    assert worker.queue.in_flight(name) == set()
+    assert worker.site.index.open(name).count_scans() == 3
+    again = replace(batch, keys=KEYS, is_suspect=True)
+    assert worker.encode(again) == {"unchanged": 3}  # a task that is delivered twice
+
+
+def test_scans_that_were_sent_again_meanwhile_stay_on_their_way(
+    worker: StackWorker, versions: list[ModelVersion]
+) -> None:
+    name = versions[0].collection
+    worker.queue.send(KEYS, collection=name)
+    worker.site.objects.put(KEYS[0], b"no picture")
+    worker.encode(Batch(keys=KEYS, collection=name))
+    worker.queue.send(KEYS[:1], collection=name)
+    assert worker.queue.in_flight(name) == {KEYS[0]}
+    assert worker.site.quarantine.get(KEYS[0]) is not None
+
+
+def test_a_table_that_came_since_is_heeded(
+    worker: StackWorker, versions: list[ModelVersion]
+) -> None:
+    batch = Batch(keys=KEYS, collection=versions[0].collection)
+    worker.encode(batch)
+    table = f"object_key,porosity\n{KEYS[1]},0.25\n"
+    worker.site.objects.put("metadata/a.csv", table.encode())
+    assert worker.encode(batch) == {"rekeyed": 1, "unchanged": 2}
+    (row, _), *_ = worker.site.index.open(versions[0].collection).slices(KEYS[1])
+    assert row.numbers["porosity"] == 0.25
+
+
+def test_collections_come_and_go_without_a_restart(
+    worker: StackWorker,
+    versions: list[ModelVersion],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    old, new = (version.collection for version in versions)
+    worker.encode(Batch(keys=KEYS, collection=old))
+    worker.encode(Batch(keys=KEYS, collection=new, is_bulk=True))
+    worker.site.models.switch(worker.site.index, versions[1])
+    monkeypatch.setattr(stack_worker, "LOOK_SECONDS", 0.0)
+    assert worker.encode(Batch(keys=KEYS, collection=new)) == {"unchanged": 3}
+    assert f"collection {old}: not fed any more; closed" in caplog.text
+    worker.site.index.drop(old)
+    worker.queue.send(KEYS, collection=old)
+    assert worker.encode(Batch(keys=KEYS, collection=old)) == {}
+    assert f"collection {old}: not there any more; 3 scans" in caplog.text
+    assert worker.queue.in_flight(old) == set()
+    assert old not in worker.site.index.collections()
+
+
+def test_attempts_are_counted_for_each_collection(
+    worker: StackWorker, settings: Settings, versions: list[ModelVersion]
+) -> None:
+    """What killed its workers with one model is tried with another."""
+    old, new = (version.collection for version in versions)
+    attempts = RedisAttempts(open_broker(settings), old)
+    for _ in range(3):
+        attempts.begin({KEYS[0]: worker.site.objects.stat(KEYS[0]).etag})
+    attempts.close()
+    assert worker.encode(Batch(keys=KEYS, collection=new)) == {"indexed": 3}
+    assert worker.encode(Batch(keys=KEYS, collection=old)) == {"indexed": 2, "quarantined": 1}
+    record = worker.site.quarantine.get(KEYS[0])
+    assert record is not None
+    assert "3 workers died" in record.reason
+
+
+def test_a_store_that_is_away_leaves_the_batch_to_be_done_again(settings: Settings) -> None:
+    store = StoreSettings(folder=settings.home / "not mounted")
+    with StackWorker(settings.model_copy(update={"store": store})) as worker:
+        worker.queue.send(KEYS, collection="litho_a")
+        for _ in range(2):
+            with pytest.raises(StoreAwayError):
+                worker.encode(Batch(keys=KEYS, collection="litho_a"))
+        assert worker.queue.in_flight("litho_a") == set(KEYS)
+
+
+def test_a_broker_that_is_away_while_attempts_are_counted_is_waited_for(
+    mortal_broker: RedisServer, tmp_path: Path
+) -> None:
+    patience = Patience(first_seconds=0.1, longest_seconds=0.2, total_seconds=30)
+    counter = RedisAttempts(open_broker(work_settings(tmp_path, mortal_broker)), "x")
+    attempts = PatientAttempts(counter, patience)
+    attempts.begin({"a": "1"})
+    time.sleep(1.5)  # it is on disk every second
+    mortal_broker.kill()
+    mortal_broker.start()
+    assert attempts.begin({"a": "1"}) == {"a": 2}
+    attempts.clear(["a"])
+    assert attempts.counts({"a": "1"}) == {"a": 0}
+    attempts.close()
+
+
+def test_times_of_running_tasks_are_renewed_and_those_of_lost_ones_are_not_made(
+    broker: RedisServer, settings: Settings
+) -> None:
+    with broker.client as client, TaskRenewal(open_broker(settings), 0.4) as renewal:
+        client.zadd("unacked_index", {"mine": 1.0, "other": 1.0})
+        with renewal.renewing("mine"), renewal.renewing("given away"), renewal.renewing(None):
+            wait_until(lambda: (client.zscore("unacked_index", "mine") or 0) > time.time() - 5)
+        assert client.zscore("unacked_index", "other") == 1.0
+        assert client.zscore("unacked_index", "given away") is None
+        client.zadd("unacked_index", {"mine": 1.0})
+        time.sleep(0.5)
+        assert client.zscore("unacked_index", "mine") == 1.0
