@@ -254,7 +254,16 @@ def test_what_a_killed_supervisor_leaves_is_found_and_ended(tmp_path: Path, file
     assert psutil.pid_exists(state["processes"]["helper-1"]["pid"])
     assert stack_command(folder, file, "down").stdout == "the stack is down\n"
     wait_until_dead(state["processes"]["helper-1"]["pid"])
-    assert is_free(state["ports"]["helper-1"]["9400"])
+    taken = state["ports"]["helper-1"]["9400"]
+    assert is_free(taken)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", taken))
+        other.listen()
+        assert stack_command(folder, file, "up").returncode == 0
+        again = json.loads((folder / "stack.json").read_text())
+        assert again["ports"]["helper-1"]["9400"] != taken
+        assert stack_command(folder, file, "down").stdout == "the stack is down\n"
 
 
 def test_missing_servers_are_named_with_what_to_install(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from infra.native_stack.errors import NativeStackError
 from infra.native_stack.plan import read_variables
+from infra.native_stack.ports import is_free
 from infra.native_stack.processes import start
 from infra.native_stack.programs import ROOT, require_programs
 from infra.native_stack.state import StackState, read_state
@@ -61,9 +62,10 @@ def bring_up(folder: Path, files: list[Path], *, workers: int) -> bool:
     if _supervisor_lives(folder):
         return False
     folder.mkdir(parents=True, exist_ok=True)
+    _end_left_over(folder)
+    _forget_taken_ports(folder)
     plan = plan_of(folder, files, workers=workers)
     require_programs(list(plan.services.values()))
-    _end_left_over(folder)
     log = folder / "supervisor.log"
     words = (str(folder.resolve()), str(workers), *(str(file.resolve()) for file in files))
     child = start(
@@ -157,3 +159,13 @@ def _end_left_over(folder: Path) -> None:
     state = read_state(folder)
     for process in reversed(list(state.alive().values()) if state is not None else []):
         process.end(_DOWN_SECONDS)
+
+
+def _forget_taken_ports(folder: Path) -> None:
+    """Let ports be chosen anew where something else has one of the former ones now."""
+    state = read_state(folder)
+    if state is not None:
+        used = [port for ports in state.ports.values() for port in ports.values()]
+        if not all(is_free(port) for port in used):
+            state.ports = {}
+            state.write(folder)
