@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.2
 _UP_SECONDS = 600.0
 _DOWN_SECONDS = 1200.0
+_LEFT_OVER_SECONDS = 60.0
 _TAIL = 3
 
 
@@ -158,7 +159,7 @@ def _end_left_over(folder: Path) -> None:
     """End what a supervisor that was killed left behind, in the order that it would have taken."""
     state = read_state(folder)
     for process in reversed(list(state.alive().values()) if state is not None else []):
-        process.end(_DOWN_SECONDS)
+        process.end(_LEFT_OVER_SECONDS)
 
 
 def _forget_taken_ports(folder: Path) -> None:

@@ -39,12 +39,14 @@ class _Running:
         child: The process.
         id: The same, as it is put on record.
         probe: Tells whether it does its work.
+        stop_seconds: How long it may take to end.
         began: When it was started (monotonic).
     """
 
     child: subprocess.Popen[bytes]
     id: ProcessId
     probe: Probe
+    stop_seconds: float
     began: float
 
 
@@ -111,7 +113,7 @@ class NativeStack:
                 self._wanted.discard(instance)
                 running = self._running.get(instance)
             if running is not None:
-                running.id.end(self.plan.instances[instance].stop_seconds)
+                running.id.end(running.stop_seconds)
                 running.child.wait()
 
     def kill(self, name: str) -> None:
@@ -236,7 +238,13 @@ class NativeStack:
             folder=self.plan.folder / "homes" / instance,
             log=self.plan.log(instance),
         )
-        self._running[instance] = _Running(child, identify(child), what.probe, time.monotonic())
+        self._running[instance] = _Running(
+            child=child,
+            id=identify(child),
+            probe=what.probe,
+            stop_seconds=min(what.stop_seconds, self.plan.instances[instance].stop_seconds),
+            began=time.monotonic(),
+        )
         self._state.processes[instance] = self._running[instance].id
         self._record()
 
