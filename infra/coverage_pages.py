@@ -20,7 +20,7 @@ from infra.quarantine_order import Refusals
 from infra.store_keys import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from infra.bucket_metadata import BucketMetadata
     from infra.indexing.records import ScanRecord
@@ -127,7 +127,9 @@ class Comparison:
     quarantine: Quarantine
     prefix: str
 
-    def pages(self, *, start_after: str = "", first: int = PART) -> Iterator[CoveragePage]:
+    def pages(
+        self, *, start_after: str = "", first: int = PART
+    ) -> Generator[CoveragePage, None, None]:
         """Compare part by part.
 
         Args:

@@ -34,12 +34,12 @@ class Rollout:
     Attributes:
         model: Its bundle.
         collection: Its name.
-        since: When it was asked for, UTC, as ISO 8601.
+        since: When it was asked for, UTC.
     """
 
     model: str
     collection: str
-    since: str
+    since: datetime
 
 
 def read_rollout(objects: ObjectStore) -> Rollout | None:
@@ -51,7 +51,11 @@ def read_rollout(objects: ObjectStore) -> Rollout | None:
     """
     try:
         found = json.loads(objects.read(ROLLOUT_KEY, max_bytes=_BYTES))
-        return Rollout(**{name: str(found[name]) for name in Rollout.__slots__})
+        return Rollout(
+            model=str(found["model"]),
+            collection=str(found["collection"]),
+            since=datetime.fromisoformat(found["since"]).astimezone(UTC),
+        )
     except ObjectMissingError:
         return None
     except (
@@ -84,9 +88,11 @@ def begin_rollout(site: Site, version: ModelVersion) -> Rollout:
         metric=version.metric,
         properties=site.settings.properties,
     )
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    rollout = Rollout(model=version.bundle_id, collection=version.collection, since=now)
-    site.objects.put(ROLLOUT_KEY, json.dumps(asdict(rollout), indent=2).encode("ascii") + b"\n")
+    rollout = Rollout(
+        model=version.bundle_id, collection=version.collection, since=datetime.now(UTC)
+    )
+    told = {**asdict(rollout), "since": rollout.since.isoformat()}
+    site.objects.put(ROLLOUT_KEY, json.dumps(told, indent=2).encode("ascii") + b"\n")
     return rollout
 
 

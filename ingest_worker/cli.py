@@ -173,6 +173,10 @@ def reindex(
         bool,
         typer.Option("--allow-missing", help="Make it live even if it misses scans, as told."),
     ] = False,
+    background: Annotated[
+        bool,
+        typer.Option("--background", help="Stack: leave it all to the workers, and end at once."),
+    ] = False,
     output: Format = OutputFormat.TEXT,
 ) -> None:
     """Index every scan with another model while the live one serves, then make it live.
@@ -180,6 +184,12 @@ def reindex(
     Ends with 1, and what is live stays so, where scans are missing. A run that was interrupted is
     gone on with by the same command.
     """
+    if background:
+        from ingest_worker.commands.background import run_background  # noqa: PLC0415  heavy
+
+        if allow_missing or not switch:
+            raise typer.BadParameter("--background switches when nothing is missing, and only then")
+        raise typer.Exit(run_background(model, as_json=output is OutputFormat.JSON))
     from ingest_worker.commands.reindex import ReindexRequest, run_reindex  # noqa: PLC0415  heavy
 
     request = ReindexRequest(
@@ -214,3 +224,11 @@ def worker(
     from ingest_worker.commands.worker import run_worker  # noqa: PLC0415  heavy
 
     raise typer.Exit(run_worker([name for name in queues.split(",") if name]))
+
+
+@app.command()
+def scheduler() -> None:
+    """Stack: have bucket and index compared, and models rolled out, on time; SIGTERM ends it."""
+    from ingest_worker.commands.scheduler import run_scheduler  # noqa: PLC0415  heavy
+
+    raise typer.Exit(run_scheduler())

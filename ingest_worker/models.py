@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from encoder.errors import LithoscopeError
-from infra.coverage import compare
+from infra.coverage import SCANS, compare
+from infra.coverage_pages import Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,22 @@ class Target:
             fingerprint=self.version.fingerprint,
             metadata=metadata,
             quarantine=self.site.quarantine,
+        )
+
+    def comparison(self, metadata: BucketMetadata, *, prefix: str = SCANS) -> Comparison:
+        """The same comparison, to be made part by part.
+
+        Args:
+            metadata: The bucket's tables.
+            prefix: What the keys begin with that are compared.
+        """
+        return Comparison(
+            objects=self.site.objects,
+            collection=self.collection,
+            fingerprint=self.version.fingerprint,
+            metadata=metadata,
+            quarantine=self.site.quarantine,
+            prefix=prefix,
         )
 
 

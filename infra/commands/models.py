@@ -12,6 +12,7 @@ from infra.commands.status import model_facts
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.model_versions import ModelRegistryError
 from infra.readiness import readiness
+from infra.rollout import begin_rollout
 from infra.status import covered, has_index, model_statuses
 
 if TYPE_CHECKING:
@@ -128,9 +129,15 @@ def drop_model(site: Site, ref: str, *, even_live: bool) -> int:
 
 
 def _switch_at_once(site: Site, version: ModelVersion) -> None:
-    """Switch, and only then compare: whoever is in a hurry waits for no listing."""
+    """Switch, and only then compare: whoever is in a hurry waits for no listing.
+
+    On a stack the collection is then caught up; what was being filled until now is given up.
+    """
     site.models.switch(site.index, version)
     typer.echo(f"{version.bundle_id} is live")
+    is_caught_up = site.settings.broker.url is not None
+    if is_caught_up:
+        begin_rollout(site, version)
     try:
         coverage = covered(site, version)
     except LithoscopeError as error:
@@ -138,7 +145,12 @@ def _switch_at_once(site: Site, version: ModelVersion) -> None:
         return
     typer.echo(coverage_text(coverage))
     if scans_behind(coverage):
-        typer.echo(f"it is {_behind(coverage)}: `lithoscope reconcile` brings it up to date")
+        remedy = (
+            "it is caught up in the background, as `lithoscope status` tells"
+            if is_caught_up
+            else "`lithoscope reconcile` brings it up to date"
+        )
+        typer.echo(f"it is {_behind(coverage)}: {remedy}")
 
 
 def _line(model: ModelStatus) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from encoder.errors import printable
+from infra.commands.rollout_status import rollout_progress
 from infra.commands.stack_status import look_at_stack, stack_facts, stack_lines
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.index_server import stop_server
@@ -63,10 +64,15 @@ def tell_status(site: Site, *, as_json: bool, stack: StackFound | None = None) -
         LithoscopeError: The store or the index is away.
     """
     found = site_status(site)
+    rollout = None if stack is None else rollout_progress(site)
     if as_json:
-        typer.echo(json.dumps(_as_json(found) | {"stack": stack_facts(stack)}))
+        progress = None if rollout is None else rollout.facts()
+        told = {"stack": stack_facts(stack), "rollout": progress}
+        typer.echo(json.dumps(_as_json(found) | told))
     else:
         _print(_lines(found))
+        if rollout is not None:
+            _print([("rollout", rollout.text(found.scans))])
     return 0 if found.model_problem is None else 1
 
 

@@ -1,0 +1,115 @@
+"""The stack's reconciliation: whatever events were lost, it finds what they would have told.
+
+Notifications make the stack fast, and may be lost; the sweep makes it right. It compares the bucket
+with the live collection and sends the workers what differs; a collection that is being filled is
+looked after by `ingest_worker.rollout` in the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from infra.broker import open_broker
+from infra.bucket_metadata import BucketMetadata
+from infra.model_versions import ModelRegistryError
+from infra.rollout import current_rollout
+from infra.sweep_notes import SweepNotes
+from ingest_worker.feeding import Feeder, Pass, Passes
+from ingest_worker.models import open_target
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from infra.site import Site
+    from infra.task_queue import TaskQueue
+    from ingest_worker.models import Target
+
+_LOG = logging.getLogger(__name__)
+
+
+def run_sweep(
+    site: Site, queue: TaskQueue, *, prefix: str | None = None, asked: float | None = None
+) -> Pass | None:
+    """Take a step of the live collection's sweep.
+
+    Args:
+        site: The site.
+        queue: The stack's queues.
+        prefix: Only what begins with this, at once and beside the passes; None for all.
+        asked: When somebody asked for a new pass, in seconds since 1970: it begins unless one began
+            since, or once the one that is under way is finished. None for the timetable: a finished
+            one is begun again after ``LITHOSCOPE_WORK__SWEEP_SECONDS``.
+
+    Returns:
+        How far the pass is; None where there was nothing to be done.
+
+    Raises:
+        LithoscopeError: A service is away: the next step goes on.
+    """
+    target = _live_target(site)
+    if target is None:
+        return None
+    name = target.collection.name
+    rollout = current_rollout(site.objects)
+    if rollout is not None and rollout.collection == name:
+        return None  # it is being caught up, at lower priority
+    with closing(open_broker(site.settings)) as client:
+        passes = Passes(client)
+        feeder = Feeder(target=target, queue=queue, passes=passes, is_bulk=False, prefix=prefix)
+        if prefix is not None:
+            return feeder.step(Pass(began=time.time()), BucketMetadata.read(site.objects))
+        pause = None if asked is not None else site.settings.work.sweep_seconds
+        told = due_pass(passes.read(name), asked=asked, pause=pause)
+        return None if told is None else take_step(feeder, told, client)
+
+
+def due_pass(last: Pass | None, *, asked: float | None, pause: float | None) -> Pass | None:
+    """The pass that a step is to be taken of; None where none is due.
+
+    Args:
+        last: The last pass. One that is under way goes on: to begin it anew again and again would
+            keep it from the scans that come last.
+        asked: When a new one was asked for, in seconds since 1970, or None.
+        pause: Seconds between a pass's beginning, once it is finished, and the next one's; None
+            where none begins unless it is asked for.
+    """
+    now = time.time()
+    if last is None:
+        return Pass(began=now)
+    is_asked = asked is not None and last.began < asked
+    if last.finished is None:
+        last.again |= is_asked
+        return last
+    is_time = pause is not None and (last.again or now - last.began >= pause)
+    return Pass(began=now) if is_asked or is_time else None
+
+
+def take_step(feeder: Feeder, told: Pass, client: Redis) -> Pass | None:
+    """Take a step of a pass, unless another worker does, and note what a finished one found.
+
+    Raises:
+        LithoscopeError: A service is away: the next step goes on.
+    """
+    name, passes = feeder.target.collection.name, feeder.passes
+    if not passes.hold(name):
+        return None
+    try:
+        told = feeder.step(told, BucketMetadata.read(feeder.target.site.objects))
+    finally:
+        passes.release(name)
+    if told.finished is not None:
+        SweepNotes(client).write(name, told.counts)
+        _LOG.info("collection %s compared: %s; %d sent", name, told.counts, told.sent)
+    return told
+
+
+def _live_target(site: Site) -> Target | None:
+    try:
+        version = site.models.live(site.index)
+    except ModelRegistryError as error:
+        _LOG.error("%s", error)
+        return None
+    return None if version is None else open_target(site, version)
