@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from infra.model_versions import ModelRegistryError
 from infra.rollout import filling_collection
 
 if TYPE_CHECKING:
     from infra.site import Site
+
+_LOG = logging.getLogger(__name__)
 
 LIVE = "live"
 FILLING = "filling"
@@ -26,5 +30,9 @@ def fed_collections(site: Site) -> dict[str, str]:
         LithoscopeError: The store or the index is away.
     """
     live = site.index.live()
-    filling = filling_collection(site)
+    try:
+        filling = filling_collection(site)
+    except ModelRegistryError as error:  # the live one is fed all the same
+        _LOG.warning("%s", error)
+        filling = None
     return {name: role for name, role in ((live, LIVE), (filling, FILLING)) if name is not None}
