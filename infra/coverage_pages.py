@@ -154,7 +154,7 @@ class Comparison:
             )
             refusals = Refusals(self.quarantine, looks, prefix=self.prefix, start_after=start_after)
             comparing = _Comparing(self, looks, judge=judge, refusals=refusals)
-            parts = _parts(self.objects, self.prefix, start_after=start_after, first=first)
+            parts = parts_of(self.objects, self.prefix, start_after=start_after, first=first)
             coming = calls.submit(next, parts, None)
             while (part := coming.result()) is not None:
                 coming = calls.submit(next, parts, None)  # listed while the index answers
@@ -207,7 +207,7 @@ class _Comparing:
         where = Between(
             field="object_key",
             after=part.after or prefix[:-1] or None,
-            up_to=_last_of(prefix) if part.up_to is None else part.up_to,
+            up_to=last_of(prefix) if part.up_to is None else part.up_to,
         )
         found = self._comparison.collection.records(where)
         return (record for record in found if record.object_key.startswith(prefix))
@@ -234,7 +234,15 @@ class _Comparing:
         page.gone |= {key: unlisted[key].etag for key in sorted(gone)}
 
 
-def _parts(objects: ObjectStore, prefix: str, *, start_after: str, first: int) -> Iterator[Part]:
+def parts_of(objects: ObjectStore, prefix: str, *, start_after: str, first: int) -> Iterator[Part]:
+    """Cut a store's objects into parts; there is at least one.
+
+    Args:
+        objects: The store.
+        prefix: What the keys begin with.
+        start_after: Only what comes after this key.
+        first: Objects of the first part; each next one has twice as many, up to `PART`.
+    """
     entries: list[ObjectEntry] = []
     after, size = start_after, min(first, PART)
     for page in objects.pages(prefix, start_after=start_after, page_size=min(size, PAGE_SIZE)):
@@ -250,7 +258,7 @@ def _last_text(entries: Sequence[ObjectEntry]) -> str | None:
     return next((entry.key for entry in reversed(entries) if is_text(entry.key)), None)
 
 
-def _last_of(prefix: str) -> str | None:
+def last_of(prefix: str) -> str | None:
     """A text that comes after every key that begins with a prefix."""
     stem = prefix.rstrip(_LAST_CHARACTER)
     if not stem:

@@ -37,7 +37,7 @@ def register_tasks(app: Celery, worker: StackWorker, *, renewal: TaskRenewal) ->
         renewal: Keeps tasks from being given to another worker meanwhile.
     """
 
-    def encode_batch(task: Task, keys: list[str], collection: str) -> dict[str, int]:
+    def encode_batch(task: Task, *, keys: list[str], collection: str) -> dict[str, int]:
         is_bulk = task.request.delivery_info.get("routing_key") == BULK
         batch = Batch(
             keys=tuple(keys),
@@ -63,7 +63,7 @@ def register_tasks(app: Celery, worker: StackWorker, *, renewal: TaskRenewal) ->
             run_sweep(worker.site, worker.queue, prefix=prefix, asked=asked)
 
     def deep_sweep(task: Task) -> None:
-        from ingest_worker.sweep import run_deep_sweep  # noqa: PLC0415  heavy
+        from ingest_worker.deep_sweep import run_deep_sweep  # noqa: PLC0415  heavy
 
         with _running(task, renewal), _again_if_away(task):
             run_deep_sweep(worker.site, worker.queue)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from infra.commands.rollout_status import rollout_progress
 from infra.fed_collections import FILLING, LIVE, fed_collections
 from infra.folder_store import FolderStore
 from infra.indexing.memory import MemoryStore
+from infra.pictures import preview_key, thumbnail_key
 from infra.rollout import ROLLOUT_KEY, begin_rollout, current_rollout, end_rollout
 from infra.site import Site
 from infra.sweep_notes import SweepNotes
@@ -22,6 +24,7 @@ from infra.task_names import BULK, ENCODE
 from infra.task_queue import TaskQueue
 from infra.vector_index import VectorIndex
 from ingest_worker import feeding
+from ingest_worker.deep_sweep import run_deep_sweep
 from ingest_worker.feeding import Pass, Passes
 from ingest_worker.models import open_target
 from ingest_worker.rollout import run_rollout
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.model_versions import ModelVersion
+    from infra.vector_index import Collection
 
 pytest_plugins = ["stack_parts"]
 
@@ -339,6 +343,54 @@ def test_a_damaged_rollout_is_told_and_fills_nothing(
     assert run_rollout(site, queue) is None
     assert fed_collections(site) == {models[0].collection: LIVE}
     assert "models/rollout.json: damaged" in caplog.text
+
+
+def test_a_deep_sweep_has_made_good_what_lacks_rows_or_pictures(
+    site: Site, queue: TaskQueue, models: list[ModelVersion], broker: RedisServer
+) -> None:
+    live = site.index.open(models[0].collection)
+    whole, bare, short, busy = keys = put_scans(site, "whole", "bare", "short", "busy")
+    for key in keys:
+        index_scan(site, models[0], key=key)
+        draw(site, live, key, count=0 if key in (bare, busy) else 3)
+    rows = [row.row_id for row, _ in live.slices(short)]
+    site.index.store.delete(live.name, rows[:1])
+    queue.send([busy], collection=live.name)
+    run_deep_sweep(site, queue)
+    told = run_sweep(site, queue)
+    assert told is not None
+    assert told.counts["changed"] == 2
+    assert sorted(work(site, queue, models[0], broker)) == sorted([bare, short, busy])
+    assert live.record(whole) is not None
+    assert len(live.slices(short)) == 3
+
+
+def test_a_deep_sweep_removes_what_nothing_vouches_for_once_it_is_old(
+    site: Site, queue: TaskQueue, models: list[ModelVersion]
+) -> None:
+    live = site.index.open(models[0].collection)
+    keys = put_scans(site, "a", "b", "c")
+    for key in keys:
+        index_scan(site, models[0], key=key)
+        draw(site, live, key, count=4)
+    old = thumbnail_key(keys[0], live.slices(keys[0])[0][0].generation, slice_index=3)
+    flying = thumbnail_key(keys[1], live.slices(keys[1])[0][0].generation, slice_index=3)
+    for name in (old, flying):
+        os.utime(site.settings.bucket_folder / name, (1e9, 1e9))
+    queue.send([keys[1]], collection=live.name)
+    before = {entry.key for page in site.objects.pages("thumbnails/") for entry in page}
+    run_deep_sweep(site, queue)
+    after = {entry.key for page in site.objects.pages("thumbnails/") for entry in page}
+    assert before - after == {old}
+
+
+def draw(site: Site, collection: Collection, key: str, *, count: int) -> None:
+    record = collection.record(key)
+    assert record is not None
+    for number in range(count):
+        for name in (thumbnail_key, preview_key):
+            picture = name(key, record.generation, slice_index=number)
+            site.objects.put(picture, b"picture", is_durable=False)
 
 
 def test_the_timetable_sends_what_expires_before_it_is_sent_again(site: Site) -> None:
