@@ -1,7 +1,6 @@
 """How Celery is set, for those who send tasks and those who work on them alike.
 
-What is set here keeps tasks from being lost or run twice; docs/operations.md tells which failure
-each of them is about.
+What is set here keeps tasks from being lost or run twice when a part of the stack dies.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "priority_steps": [0],  # one list a queue
     }
     return {
-        "accept_content": ["json"],
+        "accept_content": ["json"],  # nothing that runs code when it is read
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": transport,
@@ -61,15 +60,16 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "result_serializer": "json",
         "task_serializer": "json",
         "task_ignore_result": True,  # the index is the result
-        "task_acks_late": True,
+        "task_acks_late": True,  # a task whose worker dies comes back
         "task_reject_on_worker_lost": False,  # attempts are counted per scan instead
         "task_default_queue": ENCODE,
         "task_queues": _queues(),
         "task_create_missing_queues": False,
         "task_store_errors_even_if_ignored": False,
-        "worker_prefetch_multiplier": 1,
+        "worker_prefetch_multiplier": 1,  # what waits is there for every worker
         "worker_hijack_root_logger": False,  # logs are set by infra.logs
         "worker_redirect_stdouts": False,
+        "worker_enable_remote_control": False,  # `infra.health` tells how a worker is
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "enable_utc": True,
         "timezone": "UTC",

@@ -208,6 +208,11 @@ class Service(Server):
         }
         super().__init__([sys.executable, "-m", "lithoscope", *words], folder, 0, env)
 
+    def start(self) -> None:
+        """Start it with an empty log: what is waited for is what this run says."""
+        (self.folder / "server.log").unlink(missing_ok=True)
+        super().start()
+
     def wait_for(self, text: str, *, times: int = 1, seconds: float = SECONDS_TO_START) -> None:
         """Wait until its log says something."""
 

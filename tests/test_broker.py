@@ -12,10 +12,11 @@ from pydantic import SecretStr
 
 from infra.attempts import AttemptCounter, AttemptsError, FileAttempts
 from infra.broker import BrokerAwayError, BrokerError, broker_calls, open_broker
+from infra.doctor import Finding, Level, examine
 from infra.redis_attempts import RedisAttempts
 from infra.settings import Settings, SettingsError
 from infra.site import open_site
-from stack_parts import PASSWORD, RedisServer, work_settings
+from stack_parts import PASSWORD, RedisServer, env_of, work_settings
 
 pytest_plugins = ["stack_parts"]
 
@@ -150,3 +151,38 @@ def test_what_was_counted_survives_a_killed_worker(broker: RedisServer, tmp_path
         for _ in range(3)
     ]
     assert told == ["1", "2", "3"]
+
+
+def told_by_doctor(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, Finding]:
+    for name, text in env_of(settings).items():
+        monkeypatch.setenv(name, text)
+    return {finding.name: finding for finding in examine()}
+
+
+def test_doctor_tells_a_broker_that_forgets_or_drops_what_it_was_given(
+    broker: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = work_settings(tmp_path, broker)
+    assert told_by_doctor(settings, monkeypatch)["broker"].level is Level.OK
+    with broker.client as admin:
+        for name, wrong, right, words in (
+            ("maxmemory-policy", "allkeys-lru", "noeviction", "drops tasks"),
+            ("appendonly", "no", "yes", "forgets all tasks"),
+        ):
+            admin.config_set(name, wrong)
+            try:
+                found = told_by_doctor(settings, monkeypatch)["broker"]
+            finally:
+                admin.config_set(name, right)
+            assert found.level is Level.WARN
+            assert words in found.text
+            assert str(found.remedy).endswith(f"{name} {right}")
+
+
+def test_doctor_tells_a_broker_that_is_away(
+    mortal_broker: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mortal_broker.kill()
+    found = told_by_doctor(work_settings(tmp_path, mortal_broker), monkeypatch)["broker"]
+    assert found.level is Level.FAIL
+    assert PASSWORD not in found.text

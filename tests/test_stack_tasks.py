@@ -6,6 +6,7 @@ process too, and the adapter is the same.
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from infra.settings import Settings
 from infra.settings_groups import DecodeSettings, WorkSettings
 from infra.site import Site
 from infra.status import covered
-from infra.task_names import ENCODE, MAINTENANCE
+from infra.task_names import ENCODE, MAINTENANCE, SWEEP
 from infra.task_queue import TaskQueue
 from ingest_worker.models import open_target
 from stack_parts import (
@@ -43,6 +44,8 @@ pytest_plugins = ["stack_parts"]
 
 EVENTS = "lithoscope:events"
 VISIBILITY = 4
+TAKEN, WORKS, DISPATCHES = "Task encode_batch", " ready.", "passing on events"
+"""What services log."""
 
 
 class Stack:
@@ -168,6 +171,8 @@ def test_uploads_overwrites_copies_tables_and_deletions_reach_the_index(stack: S
         "metadata/porosity.csv", f"object_key,porosity\n{keys[2]},0.25\n".encode()
     )
     wait_until(lambda: stack.live.record(keys[1]) is None and stack.is_settled())
+    wait_until(lambda: stack.live.slices(keys[2])[0][0].numbers["porosity"] == 0.25)
+    wait_until(stack.is_right)
     after = stack.live.record(keys[0])
     assert before is not None
     assert after is not None
@@ -185,10 +190,11 @@ def test_workers_that_are_killed_lose_nothing(stack: Stack) -> None:
     stack.dispatcher.start()
     for n in range(40):
         stack.put(f"{n}.png", n)
+    wait_until(lambda: stack.queue.waiting(ENCODE).keys == 40)
     for kill in range(3):
         stack.worker.start()
-        stack.worker.wait_for("Task encode_batch", times=kill + 1)
-        time.sleep(0.3 * kill)
+        stack.worker.wait_for(TAKEN)
+        time.sleep(3 * kill)  # while the model is loaded, or while it is at work
         stack.worker.kill()
     stack.worker.start()
     wait_until(stack.is_right, 300)
@@ -197,14 +203,16 @@ def test_workers_that_are_killed_lose_nothing(stack: Stack) -> None:
 
 
 def test_a_dispatcher_and_a_broker_that_are_killed_lose_nothing(stack: Stack) -> None:
-    stack.worker.start()
-    stack.dispatcher.start()
+    for service, sign in ((stack.worker, WORKS), (stack.dispatcher, DISPATCHES)):
+        service.start()
+        service.wait_for(sign)
     for n in range(30):
         stack.put(f"{n}.png", n)
         if n in {8, 16}:
             stack.dispatcher.kill()
             stack.dispatcher.start()
         if n in {12, 24}:
+            stack.dispatcher.wait_for(DISPATCHES)
             time.sleep(1.2)  # it is on disk every second: what it loses of that, a sweep finds
             stack.broker.kill()
             time.sleep(0.5)
@@ -220,7 +228,7 @@ def test_a_worker_that_hangs_is_not_waited_for_and_rows_are_exact(stack: Stack) 
     other = Service(stack.folder / "other", stack.env, "worker")
     for n in range(16):
         stack.put(f"{n}.png", n)
-    stack.worker.wait_for("Task encode_batch")
+    stack.worker.wait_for(TAKEN)
     stack.worker.send(signal.SIGSTOP)
     try:
         other.start()
@@ -238,7 +246,66 @@ def test_sigterm_lets_the_running_batch_end(stack: Stack) -> None:
     keys = [stack.put(f"{n}.png", n) for n in range(8)]
     stack.queue.send(keys, collection=stack.version.collection)
     stack.worker.start()
-    stack.worker.wait_for("Task encode_batch")
+    stack.worker.wait_for(TAKEN)
     assert stack.worker.stop(SECONDS_TO_START) == 0
     assert stack.live.count_scans() == len(keys)
     assert stack.queue.waiting(ENCODE) == (0, 0, 0)
+
+
+def test_a_flushed_broker_costs_nothing_after_the_next_sweep(stack: Stack) -> None:
+    stack.dispatcher.start()
+    for n in range(10):
+        stack.put(f"{n}.png", n)
+    wait_until(lambda: stack.queue.waiting(ENCODE).keys == 10)
+    stack.broker.flush()
+    stack.put("10.png", 10)  # told by connections of before
+    stack.worker.start()
+    wait_until(lambda: stack.live.count_scans() == 1)
+    stack.queue.request(SWEEP)
+    wait_until(stack.is_right)
+    stack.check_rows()
+
+
+DEADLY = """
+import os, signal, sys
+from ingest_worker.preparing import Preparer
+
+decode = Preparer._decode
+
+def deadly(self, stat):
+    if stat.key.endswith("deadly.png"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode(self, stat)
+
+Preparer._decode = deadly
+sys.argv = ["lithoscope", "worker"]
+from lithoscope import main
+main()
+"""
+
+
+def test_a_scan_that_kills_its_worker_is_quarantined_and_the_queue_goes_on(stack: Stack) -> None:
+    stack.dispatcher.start()
+    keys = [stack.put(f"{name}.png", n) for n, name in enumerate(["a", "deadly", "b", "c"])]
+    worker = Service(stack.folder / "deadly", stack.env, "worker")
+    worker.command = [sys.executable, "-c", DEADLY]
+    deaths = 0
+    try:
+        worker.start()
+        while stack.site.quarantine.get(keys[1]) is None:
+            assert worker.process is not None
+            if worker.process.poll() is not None:
+                deaths += 1
+                assert deaths <= 3, worker.log
+                worker.start()
+            time.sleep(0.2)
+        wait_until(stack.is_settled)
+    finally:
+        worker.stop()
+    record = stack.site.quarantine.get(keys[1])
+    assert record is not None
+    assert "3 workers died" in record.reason
+    assert deaths == 3
+    found = {record.object_key for record in stack.live.records()}
+    assert found == {keys[0], keys[2], keys[3]}
+    stack.check_rows()
