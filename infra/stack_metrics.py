@@ -82,7 +82,7 @@ def _fill(found: dict[str, GaugeMetricFamily], status: StackStatus) -> None:
     for labels, count in states.items():
         found["services"].add_metric(labels, count)
     for sweep in status.sweeps:
-        for state, count in sweep.counts.items():
+        for state, count in sweep.states.items():
             found["scans"].add_metric([sweep.collection, state], count)
         found["sweep_age_seconds"].add_metric([sweep.collection], sweep.seconds_ago)
 

@@ -21,19 +21,28 @@ FORGOTTEN_SECONDS = 7 * 24 * 3600.0
 """A collection that nobody compared for so long is not told of any more."""
 
 
+_TOTALS = frozenset({"objects", "slices"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepNote:
     """What a comparison found.
 
     Attributes:
         collection: What was compared with the bucket.
-        counts: Number of scans by what is the matter: ``missing``, ``changed``, ``quarantined``…
+        counts: Number of scans by what is the matter: ``missing``, ``changed``, ``quarantined``…;
+            of those that differ, ``in_flight`` were on their way already.
         finished: When it ended, in seconds since 1970.
     """
 
     collection: str
     counts: Mapping[str, int]
     finished: float
+
+    @property
+    def states(self) -> dict[str, int]:
+        """The counts, but for those of all objects and of slices."""
+        return {name: count for name, count in self.counts.items() if name not in _TOTALS}
 
     @property
     def seconds_ago(self) -> float:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from infra.broker import open_broker
 from infra.bucket_metadata import BucketMetadata
+from infra.coverage_words import DIFFERENCES
 from infra.model_versions import ModelRegistryError
+from infra.readiness import LOST
 from infra.rollout import current_rollout
 from infra.sweep_notes import SweepNotes
 from ingest_worker.feeding import Feeder, Pass, Passes
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from infra.task_queue import TaskQueue
     from ingest_worker.models import Target
 
+_NOTED = ("indexed", *DIFFERENCES, "quarantined", LOST)
 _LOG = logging.getLogger(__name__)
 
 
@@ -101,7 +104,7 @@ def take_step(feeder: Feeder, told: Pass, client: Redis) -> Pass | None:
     finally:
         passes.release(name)
     if told.finished is not None:
-        SweepNotes(client).write(name, told.counts)
+        SweepNotes(client).write(name, told.counts | {"in_flight": told.in_flight})
         _LOG.info("collection %s compared: %s; %d sent", name, told.counts, told.sent)
     return told
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import socket
@@ -23,8 +22,9 @@ from infra.settings import Settings
 from infra.settings_groups import BrokerSettings, MetricsSettings
 from infra.stack_metrics import StackCollector
 from infra.stack_status import StackView
+from infra.sweep_notes import SweepNotes
 from infra.task_queue import TaskQueue
-from object_stores import free_port
+from object_stores import free_port, page_of
 from stack_parts import wait_until, work_settings
 
 if TYPE_CHECKING:
@@ -40,16 +40,6 @@ def settings_with(port: int | None, broker: BrokerSettings | None = None) -> Set
     return Settings(metrics=MetricsSettings(port=port), broker=broker or BrokerSettings())
 
 
-def get(port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
-
-
 def away() -> None:
     raise LithoscopeError("index: a secret of it")
 
@@ -58,22 +48,22 @@ def test_answers_say_the_state_and_nothing_else() -> None:
     port = free_port()
     with serve_health(settings_with(port), "worker", checks={"index": away}) as told:
         assert told == port
-        assert get(port, "/healthz") == (200, "alive\n")
-        assert get(port, "/readyz") == (503, "not ready\n")
-        assert get(port, "/") == (404, "nothing here\n")
-        status, figures = get(port, "/metrics")
+        assert page_of(port, "/healthz") == (200, "alive\n")
+        assert page_of(port, "/readyz") == (503, "not ready\n")
+        assert page_of(port, "/") == (404, "nothing here\n")
+        status, figures = page_of(port, "/metrics")
         assert status == 200
         assert "# TYPE lithoscope_objects_total counter" in figures
         assert "secret" not in figures
     with pytest.raises(OSError, match=r"refused|reset"):
-        get(port, "/healthz")
+        page_of(port, "/healthz")
 
 
 def test_a_service_that_lacks_nothing_is_ready() -> None:
     port = free_port()
     checks: dict[str, Callable[[], object]] = {"index": lambda: None, "store": lambda: 1}
     with serve_health(settings_with(port), "worker", checks=checks):
-        assert get(port, "/readyz?now") == (200, "ready\n")
+        assert page_of(port, "/readyz?now") == (200, "ready\n")
 
 
 def test_without_a_port_nothing_is_opened() -> None:
@@ -98,7 +88,7 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting() -> None:
     began = time.monotonic()
     with serve_health(settings_with(port), "worker", checks={}):
         with socket.create_connection(("127.0.0.1", port)):
-            assert get(port, "/healthz")[0] == 200
+            assert page_of(port, "/healthz")[0] == 200
         silent = socket.create_connection(("127.0.0.1", port))
     silent.close()
     assert time.monotonic() - began < 5
@@ -210,14 +200,18 @@ def test_the_scheduler_tells_what_lies_in_the_broker(broker: RedisServer, tmp_pa
     with TaskQueue(settings) as queue, broker.client as client, StackView(settings) as view:
         queue.send(["scans/a", "scans/b", "scans/c"], collection="litho_one")
         client.rpush(settings.broker.events_key, b"[]", b"[]")
+        SweepNotes(client).write("litho_one", {"objects": 9, "slices": 90, "missing": 3})
         with serve_health(settings, "scheduler", checks={}, collectors=(StackCollector(view),)):
             wait_until(lambda: service_words(client))
-            figures = get(port, "/metrics")[1].splitlines()
+            figures = page_of(port, "/metrics")[1].splitlines()
     assert "lithoscope_broker_up 1.0" in figures
     assert 'lithoscope_queue_keys{queue="encode"} 3.0' in figures
     assert 'lithoscope_queue_tasks{queue="encode",state="waiting"} 2.0' in figures
     assert 'lithoscope_queue_keys{queue="encode.bulk"} 0.0' in figures
     assert "lithoscope_events_waiting 2.0" in figures
+    assert [line for line in figures if line.startswith("lithoscope_scans{")] == [
+        'lithoscope_scans{collection="litho_one",state="missing"} 3.0'
+    ]
     assert 'lithoscope_services{service="scheduler",state="ready"} 1.0' in figures
     assert 'lithoscope_services{service="worker",state="ready"} 0.0' in figures
 
@@ -232,6 +226,6 @@ def test_without_a_broker_its_figures_are_left_out() -> None:
     ):
         with pytest.raises(BrokerAwayError):
             view.look()
-        figures = get(port, "/metrics")[1]
+        figures = page_of(port, "/metrics")[1]
     assert "lithoscope_broker_up 0.0" in figures
     assert "lithoscope_queue_keys{" not in figures

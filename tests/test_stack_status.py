@@ -63,7 +63,7 @@ def test_a_stack_at_work(site: RedisServer) -> None:
         queue.request(SWEEP)
         client.rpush(settings.broker.events_key, b"[]")
         client.rpush(f"{settings.broker.events_key}:damaged", b"?")
-        counts = {"indexed": 900, "missing": 3, "changed": 0}
+        counts = {"objects": 903, "slices": 9000, "indexed": 900, "missing": 3, "changed": 0}
         SweepNotes(client).write("litho_one", counts)
         with (
             Heartbeat(client, "worker", away=lambda: ("index", "store")),

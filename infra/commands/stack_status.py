@@ -59,7 +59,7 @@ def stack_lines(found: StackFound) -> Iterator[tuple[str, str]]:
     if status.damaged:
         yield "", f"{counted(status.damaged, 'event')} can't be read, and kept"
     for number, sweep in enumerate(status.sweeps):
-        counts = ", ".join(f"{count:,} {name}" for name, count in sweep.counts.items() if count)
+        counts = ", ".join(f"{count:,} {name}" for name, count in sweep.states.items() if count)
         told = f"{sweep.collection}, {duration(sweep.seconds_ago)} ago: {counts or 'no scans'}"
         yield "" if number else "sweep", told
     if not status.sweeps:
