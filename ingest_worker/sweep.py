@@ -104,8 +104,9 @@ def take_step(feeder: Feeder, told: Pass, client: Redis) -> Pass | None:
     finally:
         passes.release(name)
     if told.finished is not None:
-        SweepNotes(client).write(name, told.counts | {"in_flight": told.in_flight})
-        _LOG.info("collection %s compared: %s; %d sent", name, told.counts, told.sent)
+        found = {word: told.counts.get(word, 0) for word in _NOTED} | {"in_flight": told.in_flight}
+        SweepNotes(client).write(name, found)
+        _LOG.info("collection %s compared: %s; %d sent", name, found, told.sent)
     return told
 
 
