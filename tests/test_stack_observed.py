@@ -10,11 +10,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
 from infra.index_server import stop_server
 from infra.s3_store import S3Store
 from infra.settings import Settings
-from infra.settings_groups import DecodeSettings, WorkSettings
+from infra.settings_groups import DecodeSettings, StoreSettings, WorkSettings
 from infra.site import Site
 from ingest_worker.models import open_target
 from object_stores import free_port, page_of
@@ -33,6 +34,8 @@ from stack_parts import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytest_plugins = ["stack_parts"]
 
 
 class Seen:
@@ -189,3 +192,25 @@ def test_a_service_without_its_store_is_alive_and_not_ready(
     finally:
         seen.store.start()
     wait_until(lambda: seen.is_ready("worker"), SECONDS_TO_START)
+
+
+def test_a_worker_may_start_before_its_store(broker: RedisServer, tmp_path: Path) -> None:
+    store = StoreSettings(
+        kind="s3",
+        endpoint=f"127.0.0.1:{free_port()}",
+        access_key=SecretStr("test-account"),
+        secret_key=SecretStr("test-password"),
+        secure=False,
+    )
+    settings = Settings(home=tmp_path / "home", store=store, broker=broker.settings)
+    port = free_port()
+    env = env_of(settings) | {"LITHOSCOPE_METRICS__PORT": str(port)}
+    worker = Service(tmp_path / "worker", env, "worker")
+    worker.start()
+    try:
+        worker.wait_for("ready.")
+        assert page_of(port, "/healthz") == (200, "alive\n")
+        assert page_of(port, "/readyz") == (503, "not ready\n")
+        assert "store is away" in worker.log
+    finally:
+        assert worker.stop() == 0, worker.log

@@ -49,7 +49,7 @@ def run_worker(queues: Sequence[str]) -> int:
         client = stack.enter_context(closing(open_broker(settings)))
         checks = {
             "broker": lambda: _ping(client),
-            "index": worker.site.index.live,
+            "index": lambda: worker.site.index.live(),  # noqa: PLW0108  opened when asked, not now
             "store": lambda: next(worker.site.objects.pages("metadata/", page_size=1), None),
         }
         stack.enter_context(serve_health(settings, "worker", checks=checks))
