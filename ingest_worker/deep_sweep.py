@@ -58,7 +58,9 @@ def run_deep_sweep(site: Site, queue: TaskQueue) -> None:
 def _set_right(page: DeepPage, site: Site, *, collection: Collection, queue: TaskQueue) -> None:
     for keys in _batches((*page.short_of_rows, *page.short_of_pictures)):
         flying = queue.are_in_flight(keys, collection=collection.name)
-        short = [key for key in keys if key not in flying and _is_short(site, collection, key)]
+        short = [
+            key for key in keys if key not in flying and _is_short(key, site, collection=collection)
+        ]
         collection.doubt(short)
         if short:
             _LOG.warning("%d scans lack rows or pictures, such as %s", len(short), short[0])
@@ -69,7 +71,7 @@ def _set_right(page: DeepPage, site: Site, *, collection: Collection, queue: Tas
         _remove_orphans(page.orphaned[start : start + _AT_ONCE], site, queue=queue)
 
 
-def _is_short(site: Site, collection: Collection, key: str) -> bool:
+def _is_short(key: str, site: Site, *, collection: Collection) -> bool:
     """Whether a scan lacks rows or pictures now, and was not committed anew meanwhile."""
     record = collection.record(key)
     if record is None:

@@ -58,7 +58,7 @@ def run_rollout(site: Site, queue: TaskQueue) -> Pass | None:
         return None
     target = open_target(site, version)  # where nothing is live, there is nothing to lose
     with closing(open_broker(site.settings)) as client:
-        told = _step(target, queue, client, since=rollout.since.timestamp())
+        told = _step(target, queue, client=client, since=rollout.since.timestamp())
         if told is not None and told.finished is not None and told.is_clean:
             _go_on(target, rollout, queue=queue, passes=Passes(client))
         return told
@@ -77,7 +77,7 @@ def _version(site: Site, rollout: Rollout) -> ModelVersion | None:
         return None
 
 
-def _step(target: Target, queue: TaskQueue, client: Redis, *, since: float) -> Pass | None:
+def _step(target: Target, queue: TaskQueue, *, client: Redis, since: float) -> Pass | None:
     passes = Passes(client)
     last = passes.read(target.collection.name)
     if not target.is_live and (last is None or last.began < since):
@@ -92,7 +92,7 @@ def _step(target: Target, queue: TaskQueue, client: Redis, *, since: float) -> P
         is_bulk=True,
         count_lost=lambda page: _lost(target, page),
     )
-    return None if told is None else take_step(feeder, told, client)
+    return None if told is None else take_step(feeder, told, client=client)
 
 
 def _lost(target: Target, page: CoveragePage) -> int:

@@ -66,7 +66,7 @@ def run_sweep(
             return feeder.step(Pass(began=time.time()), BucketMetadata.read(site.objects))
         pause = None if asked is not None else site.settings.work.sweep_seconds
         told = due_pass(passes.read(name), asked=asked, pause=pause)
-        return None if told is None else take_step(feeder, told, client)
+        return None if told is None else take_step(feeder, told, client=client)
 
 
 def due_pass(last: Pass | None, *, asked: float | None, pause: float | None) -> Pass | None:
@@ -90,7 +90,7 @@ def due_pass(last: Pass | None, *, asked: float | None, pause: float | None) -> 
     return Pass(began=now) if is_asked or is_time else None
 
 
-def take_step(feeder: Feeder, told: Pass, client: Redis) -> Pass | None:
+def take_step(feeder: Feeder, told: Pass, *, client: Redis) -> Pass | None:
     """Take a step of a pass, unless another worker does, and note what a finished one found.
 
     Raises:

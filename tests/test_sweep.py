@@ -230,10 +230,8 @@ def test_which_pass_is_due(
     last: Pass | None, asked: float | None, pause: float | None, expected: str | None
 ) -> None:
     found = due_pass(last, asked=asked, pause=pause)
-    assert ("new" if found is not None and found is not last else None) == (
-        expected if expected == "new" else None
-    )
-    assert (found is last and found is not None) == (expected == "last")
+    kind = "last" if found is last else "new"
+    assert (None if found is None else kind) == expected
 
 
 def test_a_rollout_fills_switches_and_catches_up(
