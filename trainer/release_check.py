@@ -96,13 +96,14 @@ def examine(run: FinishedRun, site: Site, *, force: bool) -> Findings:
         notes.append(_NO_TEST)
     if current is not None:
         notes += _notes_on_current(current, slices, split=split)
+    found = _verdict(result, current, problem=problem, force=force)
     return Findings(
         name=run.manifest.bundle_id,
         slices=slices,
         split=split,
         result=result,
-        verdict=_verdict(result, current, problem=problem, force=force),
-        notes=tuple(notes),
+        verdict=found,
+        notes=(*notes, *found.notes),
     )
 
 
