@@ -124,6 +124,7 @@ def test_the_first_model_is_published_with_its_card(run: Path) -> None:
     assert version.bundle_id == before.bundle_id
     assert done.stdout.splitlines()[-1] == f"next: `lithoscope reindex {version.bundle_id}`"
     assert set(before.provenance) <= set(version.provenance)
+    assert version.provenance["gate_against"] == ""
     assert {"revision", "config", "data", "split", "learnt_scans"} <= set(version.provenance)
     assert "18 slices of 9 samples" in version.provenance["measured_on"]
     told = release(run)
@@ -182,6 +183,7 @@ def test_a_worse_model_is_refused_unless_forced(run: Path, blind_run: Path, tmp_
     assert release(worse)["gate"]["outcome"] == "forced"
     version = published()[-1]
     assert "forced" in version.provenance["gate"]
+    assert version.provenance["gate_against"] == live
     assert version.metrics["difference_map_at_10"] == difference["value"]
     with open_site(load_settings()) as site:
         assert site.models.live(site.index) == published()[0]
@@ -257,4 +259,5 @@ def test_without_a_test_part_only_force_publishes_beside_a_live_model(
     assert publish(run).exit_code == 1
     assert "no test part" in release(run)["gate"]["reasons"][0]
     assert publish(run, "--force").exit_code == 0
+    assert published()[-1].provenance["gate_against"] == ""  # nothing was compared
     assert not [name for name in published()[-1].metrics if name.startswith("test_")]

@@ -16,6 +16,7 @@ import typer
 from encoder.bundle import load_bundle, save_bundle
 from encoder.commands.outputs import unwritable, written_whole
 from encoder.errors import printable
+from infra.model_versions import GATE, GATE_AGAINST
 from infra.settings import load_settings
 from infra.site import open_site
 from infra.status import has_index
@@ -160,7 +161,8 @@ def _card(run: FinishedRun, findings: Findings) -> Card:
         "measured_on": f"{findings.extent}: the test part of the run's data",
         "measured_by": code_revision(),
         "measured_data": data_fingerprint(findings.slices),
-        "gate": findings.verdict.text(),
+        GATE: findings.verdict.text(),
+        GATE_AGAINST: findings.verdict.compared_with,
         "notes": "; ".join(findings.notes),
     }
     metrics = dict(run.manifest.metrics)

@@ -83,6 +83,11 @@ class Verdict:
         """Whether the model may be published."""
         return self.outcome != "refused"
 
+    @property
+    def compared_with(self) -> str:
+        """Bundle that the model was compared with; empty where it was none."""
+        return "" if self.differences is None else str(self.current)
+
     def text(self) -> str:
         """Say it in a line."""
         if self.outcome == "first":
