@@ -209,6 +209,7 @@ class _Gathered:
         try:
             metadata = self._as_laid_out(self.libraries.resolve(file), file)
             content = hashes.content_of(file.path)
+            sha256 = hashes.stored_sha256(file.path)
             size_bytes = file.path.stat().st_size
         except MetadataError as error:
             self._refuse(file, "; ".join(map(str, error.problems)))
@@ -218,6 +219,7 @@ class _Gathered:
             scan = TrainingScan(
                 name=file.inside.as_posix(),
                 content=content,
+                sha256=sha256,
                 path=file.path,
                 size_bytes=size_bytes,
                 **known_of(metadata),
