@@ -21,7 +21,7 @@ from infra.settings import load_settings
 from infra.site import open_site
 from infra.status import has_index
 from trainer.finished_run import FinishedRun, read_run
-from trainer.learnt_scans import LEARNT_SCANS, learnt_scans
+from trainer.learnt_scans import LEARNT_SCANS, LEARNT_UNTOLD, learnt_entries, untold_start
 from trainer.provenance import code_revision, data_fingerprint
 from trainer.release_check import Findings, examine
 from trainer.release_gate import FIGURES, interval_dict, signed
@@ -154,10 +154,13 @@ def _note_release(run: FinishedRun, findings: Findings) -> None:
 
 def _card(run: FinishedRun, findings: Findings) -> Card:
     """Provenance and figures of the model's card: the run's own, and what was found."""
+    told = run.manifest.provenance
+    if LEARNT_SCANS not in told:  # a run of a former release
+        before = {LEARNT_UNTOLD: untold_start(told)}
+        told = told | learnt_entries(findings.slices, findings.split, before=before)
     provenance = {
-        **run.manifest.provenance,
+        **told,
         "split": run.split_fingerprint(),
-        LEARNT_SCANS: learnt_scans(findings.slices, findings.split),
         "measured_on": f"{findings.extent}: the test part of the run's data",
         "measured_by": code_revision(),
         "measured_data": data_fingerprint(findings.slices),

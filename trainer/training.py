@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from encoder.bundle import save_bundle
 from trainer.checkpoints import load_checkpoint, save_checkpoint
+from trainer.learnt_scans import learnt_entries
 from trainer.loop import Loop, Task
 from trainer.preparation import prepare_encoder
 from trainer.processes import first_one_first, joined, local_device, told_by_first
@@ -245,7 +246,8 @@ def _finish(loop: Loop, task: Task, *, run_folder: Path) -> TrainResult:
     encoder = replace(
         task.encoder,
         bundle_id=None,
-        provenance=provenance(task.config, task.slices),
+        provenance=provenance(task.config, task.slices)
+        | learnt_entries(task.slices, task.split, before=task.encoder.provenance),
         metrics=metrics,
     )
     fresh = run_folder / f".{BUNDLE_NAME}.new"
