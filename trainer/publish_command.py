@@ -115,7 +115,7 @@ def _tell(findings: Findings) -> None:
     for note in findings.notes:
         typer.echo(printable(f"note: {note}"), err=True)
     if findings.result is not None:
-        typer.echo(f"measured on {findings.extent} that {findings.name} did not learn from")
+        typer.echo(f"measured on {findings.extent}")
     for line in _figure_lines(findings):
         typer.echo(f"  {line}")
     typer.echo(printable(findings.verdict.text()))
@@ -161,7 +161,7 @@ def _card(run: FinishedRun, findings: Findings) -> Card:
     provenance = {
         **told,
         "split": run.split_fingerprint(),
-        "measured_on": f"{findings.extent}: the test part of the run's data",
+        "measured_on": f"{findings.extent}, of the test part of the run's data",
         "measured_by": code_revision(),
         "measured_data": data_fingerprint(findings.slices),
         GATE: findings.verdict.text(),
