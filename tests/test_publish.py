@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,11 +23,11 @@ from publish_samples import add_sample, blinded, make_library, make_run
 from trainer.finished_run import PublishError, read_run
 from trainer.learnt_scans import learnt_entries
 from trainer.library_data import load_slices
+from trainer.slice_cache import DataError
 from trainer.splits import Split, SplitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from typer.testing import Result
 
@@ -312,6 +313,21 @@ def test_a_library_may_have_grown_but_not_lost(
     fresh = copied(blind_run, tmp_path / "fresh")
     with pytest.raises(SplitError, match="is of other slices"):
         publish(fresh, "--data", grown)
+
+
+def test_a_run_is_published_from_any_folder(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(library.parent)
+    run = make_run(tmp_path / "run", Path(library.name), load_settings())
+    monkeypatch.chdir(tmp_path)
+    config = json.loads((run / "config.json").read_text())
+    assert config["data"]["path"] == str(library)
+    config["data"]["path"] = library.name
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DataError, match=f"its data was in {library.name}, .*--data"):
+        publish(run)
+    assert publish(run, "--data", library).exit_code == 0
 
 
 def test_without_a_test_part_only_force_publishes_beside_a_live_model(

@@ -13,7 +13,7 @@ from infra.status import has_index
 from trainer.evaluation import Trial, evaluate
 from trainer.finished_run import FinishedRun, split_of
 from trainer.judged_rows import Judged, judged_rows, number_of_samples
-from trainer.library_data import load_slices
+from trainer.library_data import check_data_of_run, load_slices
 from trainer.provenance import data_fingerprint
 from trainer.release_gate import FIGURES, Verdict, judge, verdict
 
@@ -85,6 +85,7 @@ def examine(run: FinishedRun, site: Site, *, force: bool) -> Findings:
         LithoscopeError: The run's data or the live model can't be had.
     """
     current, problem = _current(site, force=force)
+    check_data_of_run(run.folder, run.config.data)
     slices = load_slices(run.config, site.settings).slices
     split = split_of(run, slices)
     judged = judged_rows(run, current, slices=slices, split=split)

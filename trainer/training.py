@@ -201,13 +201,23 @@ def _check_same_run(config: TrainConfig, state: RunState, *, run_folder: Path) -
 def _write_settings(task: Task, run_folder: Path) -> None:
     try:
         run_folder.mkdir(parents=True, exist_ok=True)
-        text = task.config.model_dump_json(indent=2) + "\n"
+        text = _as_found_from_anywhere(task.config).model_dump_json(indent=2) + "\n"
         (run_folder / CONFIG_NAME).write_text(text, encoding="utf-8")
         write_split(run_folder / SPLIT_NAME, task.split, slices=task.slices)
     except OSError as error:
         raise TrainingError(
             f"{run_folder}: can't be written ({error.strerror}); name a folder on a disk with room"
         ) from error
+
+
+def _as_found_from_anywhere(config: TrainConfig) -> TrainConfig:
+    """Settings whose folders don't depend on the working folder: others read them later."""
+    data = config.data
+    found = {
+        "path": data.path and data.path.absolute(),
+        "cache": data.cache and data.cache.absolute(),
+    }
+    return config.model_copy(update={"data": data.model_copy(update=found)})
 
 
 @contextlib.contextmanager
