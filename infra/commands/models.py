@@ -172,4 +172,4 @@ def _behind(coverage: Coverage) -> str:
 
 
 def _fill(name: str) -> str:
-    return f"fill it by `lithoscope reconcile --model {name}`"
+    return f"fill it by `lithoscope reindex {name}`"
