@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -154,8 +155,12 @@ def test_publishing_again_tells_so_and_mends_what_was_damaged(run: Path, home: P
     weights = next((home / "bucket" / "models").rglob("weights.safetensors"))
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
+    for name in (".release-killed", ".release-of-another"):
+        (run / name / "bundle").mkdir(parents=True)
+    os.utime(run / ".release-killed", (0, 0))
     done = publish(run)
     assert "is published already" in done.stdout
+    assert [path.name for path in run.glob(".release-*")] == [".release-of-another"]
     assert "next: `lithoscope reindex" in done.stdout
     assert published() == before
     assert weights.read_bytes() == whole

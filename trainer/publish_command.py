@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +38,11 @@ if TYPE_CHECKING:
 
 RELEASE_NAME = "release.json"
 """File of the run's folder that tells what the gate found."""
+
+
+_DRAFT = ".release-"
+_ABANDONED_SECONDS = 3600.0
+"""Drafts older than this are of publications that were killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +201,12 @@ def _publish(site: Site, run: FinishedRun, *, card: Card) -> ModelVersion:
 
 
 def _draft_folder(folder: Path) -> Path:
+    """Make a folder for what is published; those of publications that were killed go."""
+    for left in folder.glob(f"{_DRAFT}*"):
+        with contextlib.suppress(FileNotFoundError):  # another process was quicker
+            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
     try:
-        return Path(mkdtemp(prefix=".release-", dir=folder))
+        return Path(mkdtemp(prefix=_DRAFT, dir=folder))
     except OSError as error:
         raise unwritable(folder, error) from error
