@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,6 +33,8 @@ from infra.store_errors import (
 from infra.vector_index import collection_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from infra.object_store import ObjectStore
     from infra.vector_index import VectorIndex
 
@@ -224,17 +227,29 @@ class ModelRegistry:
         Raises:
             VectorIndexError: It has no collection.
         """
-        before = index.live()
-        index.make_live(version.collection)
-        try:
-            self._note_switch(version.collection, before=before)
-        except StoreError as error:
-            _LOG.warning(
-                "%s is live, but that can't be noted (%s); to go back, name the former model to "
-                "`lithoscope models use`",
-                version.bundle_id,
-                error,
-            )
+        with self._alone():
+            before = index.live()
+            index.make_live(version.collection)
+            try:
+                self._note_switch(version.collection, before=before)
+            except StoreError as error:
+                _LOG.warning(
+                    "%s is live, but that can't be noted (%s); to go back, name the former model "
+                    "to `lithoscope models use`",
+                    version.bundle_id,
+                    error,
+                )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process of this machine at a time switch, so that no note is lost."""
+        with ExitStack() as stack:
+            try:
+                self._cache.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(self._cache / ".switch.lock"))
+            except OSError as error:  # a home that is only read: it is live all the same
+                _LOG.warning("%s: can't be locked (%s)", self._cache, error.strerror or error)
+            yield
 
     def _note_switch(self, collection: str, *, before: str | None) -> None:
         try:

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 ID_DIGITS = 12
 """Digits of a bundle's SHA-256 that name it."""
 
+GATE = "gate"
+"""Entry of a model's provenance that tells, in words, what the release gate found."""
+
+GATE_AGAINST = "gate_against"
+"""Entry that names the bundle that the gate compared it with; empty where it was none."""
+
 _CHECKSUM = "manifest_sha256"
 
 

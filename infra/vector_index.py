@@ -96,7 +96,7 @@ class VectorIndex:
                 f"collection {name}: is there with {_told(opened.schema)}, asked for "
                 f"{_told(wanted)}; declare the former numbers again (LITHOSCOPE_PROPERTIES), or "
                 "drop it (`lithoscope models drop MODEL --live`) and index every scan anew "
-                "(`lithoscope reconcile --model MODEL`)"
+                "(`lithoscope reindex MODEL`)"
             )
         return opened
 

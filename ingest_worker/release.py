@@ -6,20 +6,15 @@ told from others, and a model that was rolled back from stays where it is.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from encoder.errors import LithoscopeError
+from infra.model_versions import GATE, GATE_AGAINST
 
 if TYPE_CHECKING:
     from infra.model_versions import ModelVersion
     from infra.site import Site
     from ingest_worker.commands.report import Report
-
-GATE = "gate"
-"""Entry of a model's card that tells what the release gate found (`lithoscope publish`)."""
-
-_AGAINST = re.compile(r"against ([^\s:]+)")
 
 
 def newest_released(site: Site, report: Report) -> ModelVersion:
@@ -62,13 +57,16 @@ def gate_note(version: ModelVersion, live: str | None) -> str | None:
         version: The model.
         live: The one that is live; None if none is.
     """
-    told = version.provenance.get(GATE)
     if live is None or live == version.bundle_id:
         return None
-    if told is None:
+    if GATE not in version.provenance:
         return f"{version.bundle_id}: no release gate compared it with {live}, which is live"
-    found = _AGAINST.search(told)
-    compared = found.group(1) if found else None
+    compared = version.provenance.get(GATE_AGAINST)
+    if compared is None:
+        return (
+            f"{version.bundle_id}: its card does not name the model that its release gate compared "
+            f"it with; {live} is live"
+        )
     if compared == live:
         return None
     return (

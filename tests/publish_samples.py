@@ -56,6 +56,7 @@ def make_run(
     *,
     encoder: str = "siamese-resnet18",
     seed: int = 0,
+    init: str | None = None,
 ) -> Path:
     """Train for one epoch: two steps."""
     told = {
@@ -66,7 +67,7 @@ def make_run(
         "split.seed": seed,
         "split.near_duplicates": False,
         "model.encoder": encoder,
-        "model.init": f"seed:{seed}",
+        "model.init": init or f"seed:{seed}",
         "model.size": SIZE,
         "pairs.samples_per_batch": 4,
         "pairs.slices_per_sample": 2,

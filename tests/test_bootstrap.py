@@ -67,6 +67,21 @@ def test_paired_differences_see_what_separate_intervals_do_not() -> None:
         one.difference(mean_statistic(base[:60], samples[:60]))
 
 
+def test_differences_are_of_samples_that_both_measure() -> None:
+    rng = np.random.default_rng(8)
+    samples = np.arange(12)
+    errors = rng.random(12)
+    errors[6:] += 5.0  # hard ones, of which the other says nothing
+    easy = np.where(samples < 6, errors + 0.1, np.nan)
+    one, other = mean_statistic(easy, samples), mean_statistic(errors, samples)
+    assert one.value < other.value
+    for found, sign in ((one.difference(other), 1), (other.difference(one), -1)):
+        ends = (found.value, found.low, found.high)
+        assert [sign * end for end in ends] == pytest.approx([0.1] * 3)
+    neither = np.where(samples < 6, np.nan, errors)
+    assert math.isnan(one.difference(mean_statistic(neither, samples)).value)
+
+
 def test_runs_average_to_the_mean_of_their_figures() -> None:
     rng = np.random.default_rng(5)
     samples, measured = np.arange(30) // 3, rng.normal(size=30)
@@ -113,7 +128,6 @@ def test_few_measured_samples_give_a_figure_without_an_interval() -> None:
         found = worse.difference(better)
         assert found.value == pytest.approx(1e-4)
         assert math.isnan(better.interval().low) == math.isnan(found.low) == (known < 4)
-        # The gate calls a model surely worse where the interval lies above 0.
         assert (found.low > 0) == (known == 4)
         assert ("too few samples" in bounds(found)) == (known < 4)
         assert ("few samples" in short_bounds(found)) == (known < 4)

@@ -17,6 +17,7 @@ from trainer.config import TrainConfig
 from trainer.descriptions import EvaluationError
 from trainer.evaluate_command import EvaluationRequest, run_evaluation
 from trainer.library_data import load_slices
+from trainer.slice_cache import DataError
 from trainer.splits import split_slices, write_split
 
 if TYPE_CHECKING:
@@ -66,3 +67,20 @@ def test_a_setting_that_the_first_bundle_would_override_is_refused(run: Path) ->
         request = EvaluationRequest(models=(str(run),), overrides=(setting,))
         with pytest.raises(EvaluationError, match=rf"--set {setting}: run was trained .*{found}"):
             run_evaluation(request, load_settings())
+
+
+def test_data_that_is_not_where_the_run_says_is_to_be_named(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of runs that were trained on a folder relative to another one."""
+    library = next(run.parent.glob("rocks*"))
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["path"] = library.name
+    (run / "config.json").write_text(json.dumps(config))
+    monkeypatch.chdir(run)
+    asked = EvaluationRequest(models=(str(run),))
+    with pytest.raises(DataError, match=r"/run: its data was in rocks.*where it is now: --data"):
+        run_evaluation(asked, load_settings())
+    assert run_evaluation(replace(asked, data=library), load_settings()).models
+    monkeypatch.chdir(library.parent)
+    assert run_evaluation(asked, load_settings()).models

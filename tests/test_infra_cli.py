@@ -227,7 +227,7 @@ def test_a_model_is_used_once_it_has_indexed_every_scan(
     assert use_model(site, new.bundle_id, now=False) == 1
     assert site.index.live() == old.collection
     error = capsys.readouterr().err
-    assert f"1 scan behind: fill it by `lithoscope reconcile --model {new.bundle_id}`" in error
+    assert f"1 scan behind: fill it by `lithoscope reindex {new.bundle_id}`" in error
     index_scan(site, new, key=second)
     assert use_model(site, new.bundle_id, now=False) == 0
     assert site.index.live() == new.collection
@@ -255,7 +255,7 @@ def test_models_that_can_not_be_used_are_told(site: Site, tmp_path: Path) -> Non
     with pytest.raises(LithoscopeError, match="not published; there are: none"):
         use_model(site, "dsnn", now=True)
     version = site.models.publish(made_bundle(tmp_path / "model"))
-    with pytest.raises(LithoscopeError, match=r"has indexed nothing; fill it by `lithoscope rec"):
+    with pytest.raises(LithoscopeError, match=r"has indexed nothing; fill it by `lithoscope rei"):
         use_model(site, "dsnn", now=True)
     assert version.collection not in site.index.collections()
 

@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 
 from bundle_samples import trained
-from encoder.bundle import save_bundle
+from encoder.bundle import load_bundle, save_bundle
 from infra.settings import load_settings
 from trainer.config import load_config
 from trainer.evaluate_command import EvaluationRequest, run_evaluation
+from trainer.learnt_scans import learnt_entries, start_entries
 from trainer.library_data import load_slices
 from trainer.report_tables import report_dict
-from trainer.splits import split_slices, write_split
+from trainer.splits import read_split, split_slices, write_split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,3 +107,25 @@ def test_a_run_on_fewer_samples_is_known_by_their_names(library: Path, tmp_path:
     result = run_evaluation(EvaluationRequest(models=(str(run),), part="all"), settings)
     assert len(result.trial.queries) == SAMPLES + 1
     assert learnt(result) == {"run": SAMPLES // 2}
+
+
+def test_what_a_run_began_from_counts_too(library: Path, tmp_path: Path) -> None:
+    settings = load_settings()
+    run, start = (
+        make_run(tmp_path / name, library, settings, seed=seed)
+        for seed, name in enumerate(("run", "start"))
+    )
+    config = load_config(None, [f"data.path={json.dumps(str(library))}", "model.size=32"])
+    slices = load_slices(config, settings).slices
+    card = {"data": "x"} | learnt_entries(slices, read_split(start / "split.json", slices))
+    encoder = load_bundle(run / "bundle")
+    before = {**start_entries(card, slices, name="start"), "learnt_untold": "weights file w.pt"}
+    shutil.rmtree(run / "bundle")
+    save_bundle(run / "bundle", replace(encoder, provenance={**encoder.provenance, **before}))
+    result = run_evaluation(EvaluationRequest(models=(str(run),)), settings)
+    asked, trained_on = (
+        set(json.loads((each / "split.json").read_text())["samples"][part])
+        for each, part in ((run, "test"), (start, "train"))
+    )
+    assert learnt(result) == {"run": len(asked & trained_on)}
+    assert "run: began from weights file w.pt, which does not tell" in " ".join(result.trial.notes)

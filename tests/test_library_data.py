@@ -274,6 +274,11 @@ def test_the_bucket_is_a_library_too(tmp_path: Path, settings: Settings) -> None
     np.testing.assert_array_equal(slices.porosity, [0.4, 0.2, np.nan, 0.1, 0.1])
     np.testing.assert_array_equal(slices.pixel_size_um[3:], 1.5)
     assert [scan.name for scan in loaded.refused] == ["scans/E2/S9/w.raw", "scans/stray.png"]
+    picture(tmp_path / "library/E1/_/b.png", seed=1)
+    here = load_slices(
+        load_config(None, [f"data.path={tmp_path / 'library'}", *SMALL[:2]]), settings
+    )
+    assert here.slices.scan_sha256 == (slices.scan_sha256[2],)  # the same scan
     thin = load_config(None, ["data.source=bucket", "data.modality=thin_section", *SMALL])
     assert len(load_slices(thin, settings).slices) == 3
     store.close()

@@ -7,6 +7,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -279,6 +280,24 @@ def test_a_damaged_history_stops_no_switch(
         registry.switch(index, second)
     assert registry.live(index) == second
     assert registry.previous(index) == first
+
+
+def test_switches_at_once_are_all_noted(tmp_path: Path, index: VectorIndex) -> None:
+    """Each by a registry of its own, as of another process."""
+    (tmp_path / "bucket").mkdir()
+    store = FolderStore(tmp_path / "bucket")
+
+    def own_registry() -> ModelRegistry:
+        return ModelRegistry(store, tmp_path / "cache")
+
+    versions = [own_registry().publish(made_bundle(tmp_path / str(n), seed=n)) for n in range(8)]
+    collect(index, *versions)
+    with ThreadPoolExecutor(len(versions)) as threads:
+        list(threads.map(lambda each: own_registry().switch(index, each), versions))
+    noted = [each["collection"] for each in json.loads(store.read("models/history.json"))]
+    assert sorted(noted) == sorted(each.collection for each in versions)
+    assert noted[-1] == index.live()
+    store.close()
 
 
 def test_reading_versions_loads_no_torch(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_columns_that_are_declared_later(
         assert drop_model(site, version.bundle_id, even_live=True) == 0
         assert site.index.live() is None
         told = capsys.readouterr().out
-        assert f"fill it by `lithoscope reconcile --model {version.bundle_id}`" in told
+        assert f"fill it by `lithoscope reindex {version.bundle_id}`" in told
         target = open_target(site, version)
         assert target.is_live
         assert "depth_m" in {column.name for column in target.collection.schema.columns}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -18,12 +21,14 @@ from infra.settings import Settings, load_settings
 from infra.site import open_site
 from lithoscope import app
 from publish_samples import add_sample, blinded, make_library, make_run
-from trainer.finished_run import PublishError
-from trainer.splits import SplitError
+from trainer.finished_run import PublishError, read_run
+from trainer.learnt_scans import learnt_entries
+from trainer.library_data import load_slices
+from trainer.slice_cache import DataError
+from trainer.splits import Split, SplitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from typer.testing import Result
 
@@ -51,7 +56,7 @@ def trained_run(library: Path, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def other_run(library: Path, folder: Path) -> Path:
     """Learned from another half."""
-    return make_run(folder / "other", library, Settings(home=folder / "home"), seed=1)
+    return make_run(folder / "other", library, Settings(home=folder / "home"), seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +116,12 @@ def switch_to(version: ModelVersion) -> str:
     return version.bundle_id
 
 
+def shared(run: Path, part: str, other: Path, learnt: str) -> set[str]:
+    """Samples of one run's part that are of another run's too."""
+    samples = [json.loads((each / "split.json").read_text())["samples"] for each in (run, other)]
+    return set(samples[0][part]) & set(samples[1][learnt])
+
+
 def release(run: Path) -> dict[str, Any]:
     return dict(json.loads((run / "release.json").read_text()))
 
@@ -124,6 +135,7 @@ def test_the_first_model_is_published_with_its_card(run: Path) -> None:
     assert version.bundle_id == before.bundle_id
     assert done.stdout.splitlines()[-1] == f"next: `lithoscope reindex {version.bundle_id}`"
     assert set(before.provenance) <= set(version.provenance)
+    assert version.provenance["gate_against"] == ""
     assert {"revision", "config", "data", "split", "learnt_scans"} <= set(version.provenance)
     assert "18 slices of 9 samples" in version.provenance["measured_on"]
     told = release(run)
@@ -143,8 +155,12 @@ def test_publishing_again_tells_so_and_mends_what_was_damaged(run: Path, home: P
     weights = next((home / "bucket" / "models").rglob("weights.safetensors"))
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
+    for name in (".release-killed", ".release-of-another"):
+        (run / name / "bundle").mkdir(parents=True)
+    os.utime(run / ".release-killed", (0, 0))
     done = publish(run)
     assert "is published already" in done.stdout
+    assert [path.name for path in run.glob(".release-*")] == [".release-of-another"]
     assert "next: `lithoscope reindex" in done.stdout
     assert published() == before
     assert weights.read_bytes() == whole
@@ -182,6 +198,7 @@ def test_a_worse_model_is_refused_unless_forced(run: Path, blind_run: Path, tmp_
     assert release(worse)["gate"]["outcome"] == "forced"
     version = published()[-1]
     assert "forced" in version.provenance["gate"]
+    assert version.provenance["gate_against"] == live
     assert version.metrics["difference_map_at_10"] == difference["value"]
     with open_site(load_settings()) as site:
         assert site.models.live(site.index) == published()[0]
@@ -198,18 +215,75 @@ def test_a_better_model_passes_and_its_advantage_is_told(run: Path, blind_run: P
 
 
 @pytest.mark.parametrize("by_card", [True, False])
-def test_what_the_live_model_learned_from_is_told(
-    run: Path, other_run: Path, by_card: bool
+def test_models_are_compared_on_what_neither_learned_from(
+    run: Path, other_run: Path, tmp_path: Path, by_card: bool
 ) -> None:
     if by_card:
         publish(other_run)
         live = switch_to(published()[0])
-    else:  # its split is drawn again, by the settings in its bundle
-        live = make_live(other_run / "bundle")
-    test = json.loads((run / "split.json").read_text())["test"]
-    train = json.loads((other_run / "split.json").read_text())["train"]
-    seen = f"{live} learned from {len(set(test) & set(train))} of these 18 slices"
-    assert seen in publish(run, "--force").stderr
+    else:  # of a former release: its split is drawn again, by the settings in its bundle
+        former = load_bundle(other_run / "bundle")
+        kept = {name: former.provenance[name] for name in ("data", "config")}
+        save_bundle(tmp_path / "former", replace(former, provenance=kept))
+        live = make_live(tmp_path / "former")
+    name = load_bundle(run / "bundle").bundle_id
+    seen = shared(run, "test", other_run, "train")
+    assert 0 < len(seen) <= 5
+    done = publish(run, "--force")
+    assert f"{live} learned from {2 * len(seen)} of these 18 slices: left out" in done.stderr
+    extent = f"{18 - 2 * len(seen)} slices of {9 - len(seen)} samples"
+    assert f"measured on {extent} that {name} and {live} did not learn from" in done.stdout
+    assert release(run)["measured_on"] in published()[-1].provenance["measured_on"]
+
+
+def test_where_too_little_is_left_only_force_publishes(
+    run: Path, blind_run: Path, tmp_path: Path
+) -> None:
+    """The live model is far worse, and saw all of the test part but three samples."""
+    slices = load_slices(read_run(run).config, load_settings()).slices
+    test = np.array(json.loads((run / "split.json").read_text())["test"])
+    split = Split(train=test[:-6], val=test[:0], test=test[-6:])
+    former = load_bundle(blind_run / "bundle")
+    card = {"data": "another"} | learnt_entries(slices, split)
+    save_bundle(tmp_path / "live", replace(former, provenance=card))
+    live = make_live(tmp_path / "live")
+    done = publish(run)
+    assert done.exit_code == 1
+    told = f"no fair comparison: {live} learned from 12 of these 18 slices, which leaves 3 samples"
+    assert f"gate: refused, against {live}: {told}" in done.stdout
+    assert "which flatters it" in done.stderr
+    assert publish(run, "--force").exit_code == 0
+    assert "forced" in published()[-1].provenance["gate"]
+    assert published()[-1].provenance["gate_against"] == live
+
+
+def test_a_run_that_began_from_a_model_is_not_measured_on_what_that_one_learned_from(
+    other_run: Path, library: Path, tmp_path: Path
+) -> None:
+    settings = load_settings()
+    start = str(other_run / "bundle")
+    tuned = make_run(tmp_path / "tuned", library, settings, init=start)
+    name = load_bundle(tuned / "bundle").bundle_id
+    seen = shared(tuned, "test", other_run, "train")
+    assert seen
+    done = publish(tuned)
+    told = f"what {name} began from learned from {2 * len(seen)} of these 18 slices: left out"
+    assert told in done.stderr
+    assert release(tuned)["measured_on"].startswith(f"{18 - 2 * len(seen)} slices")
+    # And the gate of a later run knows both.
+    live = switch_to(published()[-1])
+    third = make_run(tmp_path / "third", library, settings, seed=2)
+    known = shared(third, "test", other_run, "train") | shared(third, "test", tuned, "train")
+    done = publish(third, "--force")
+    assert f"{live} learned from {2 * len(known)} of these 18 slices" in done.stderr
+
+    # A start whose card does not tell.
+    former = load_bundle(other_run / "bundle")
+    save_bundle(tmp_path / "start", replace(former, provenance={"data": "another"}))
+    tuned = make_run(tmp_path / "again", library, settings, init=str(tmp_path / "start"), seed=3)
+    done = publish(tuned, "--force")
+    told = f"began from {former.bundle_id}, which does not tell whether it learned from these"
+    assert told in done.stderr
 
 
 def test_a_live_model_of_another_kind_is_compared_on_the_same_slices(
@@ -246,6 +320,21 @@ def test_a_library_may_have_grown_but_not_lost(
         publish(fresh, "--data", grown)
 
 
+def test_a_run_is_published_from_any_folder(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(library.parent)
+    run = make_run(tmp_path / "run", Path(library.name), load_settings())
+    monkeypatch.chdir(tmp_path)
+    config = json.loads((run / "config.json").read_text())
+    assert config["data"]["path"] == str(library)
+    config["data"]["path"] = library.name
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DataError, match=f"its data was in {library.name}, .*--data"):
+        publish(run)
+    assert publish(run, "--data", library).exit_code == 0
+
+
 def test_without_a_test_part_only_force_publishes_beside_a_live_model(
     run: Path, blind_run: Path
 ) -> None:
@@ -257,4 +346,5 @@ def test_without_a_test_part_only_force_publishes_beside_a_live_model(
     assert publish(run).exit_code == 1
     assert "no test part" in release(run)["gate"]["reasons"][0]
     assert publish(run, "--force").exit_code == 0
+    assert published()[-1].provenance["gate_against"] == ""  # nothing was compared
     assert not [name for name in published()[-1].metrics if name.startswith("test_")]

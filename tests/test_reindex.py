@@ -46,7 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name, planes in (("old", 1), ("new", PLANES)):
         preprocessing = Preprocessing(size=32, slicing=Slicing(planes=planes))
         encoder = build_encoder("resnet18-imagenet", "seed:0", preprocessing=preprocessing)
-        card = {"gate": "gate: passed: no model is live to compare with"} if name == "new" else {}
+        told = {"gate": "gate: passed: no model is live to compare with", "gate_against": ""}
+        card = told if name == "new" else {}
         save_bundle(folder / name, encoder, provenance=card)
     yield folder
     stop_server(folder / "home" / "index")

@@ -76,10 +76,11 @@ def test_a_model_that_was_left_is_not_taken_up_again(site: Site, tmp_path: Path)
 @pytest.mark.parametrize(
     ("provenance", "live", "told"),
     [
-        ({"gate": "gate: passed, against dsnn-1"}, "dsnn-1", None),
-        ({"gate": "gate: forced, against dsnn-1: mAP falls"}, "dsnn-1", None),
-        ({"gate": "gate: passed, against dsnn-1"}, "dsnn-2", "with dsnn-1, not with dsnn-2"),
-        ({"gate": FIRST}, "dsnn-2", "with no model, not with dsnn-2"),
+        ({"gate": "gate: passed, against dsnn-1", "gate_against": "dsnn-1"}, "dsnn-1", None),
+        ({"gate": "in other words", "gate_against": "dsnn-1"}, "dsnn-1", None),
+        ({"gate": "words", "gate_against": "dsnn-1"}, "dsnn-2", "with dsnn-1, not with dsnn-2"),
+        ({"gate": FIRST, "gate_against": ""}, "dsnn-2", "with no model, not with dsnn-2"),
+        ({"gate": FIRST}, "dsnn-2", "its card does not name the model"),
         ({}, "dsnn-2", "no release gate compared it with dsnn-2"),
         ({}, None, None),
     ],

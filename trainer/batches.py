@@ -105,8 +105,15 @@ class BatchReader:
             flips: Whether to flip slices at random, left-right and up-down.
 
         Raises:
-            TrainingError: Batches can't be shared equally by so many processes.
+            TrainingError: Batches can't be shared equally by so many processes, or are of fewer
+                drawn pairs than there are processes.
         """
+        drawn = plan.sampler.batch_size if isinstance(plan.sampler, RandomPairs) else place.world
+        if drawn < place.world:  # a process without a pair has nothing to learn from
+            raise TrainingError(
+                f"pairs.pairs_per_batch {drawn}: {place.world} processes have to share them; draw "
+                "at least as many pairs, or start fewer processes"
+            )
         if plan.images_per_batch % place.world:
             raise TrainingError(
                 f"batches of {plan.images_per_batch} images can't be shared equally by "

@@ -9,7 +9,7 @@ samples are drawn ("cluster bootstrap", Davison & Hinkley 1997, section 3.8).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -115,6 +115,9 @@ class Statistic:
     ) -> Interval:
         """Bootstrap this figure less another, of the same slices: each resample draws for both.
 
+        Samples that only one of them measured, such as where a model predicts nothing, are left
+        out: a model must not seem better by being silent on hard ones.
+
         Args:
             other: Figure of another model.
             resamples: B.
@@ -129,11 +132,19 @@ class Statistic:
                 f"{len(self.groups)} and {len(other.groups)} samples, {self.formula} and "
                 f"{other.formula}; measure both models on the same slices"
             )
-        if min(self.measured[1], other.measured[1]) < SAMPLES_MIN:
-            return _no_interval(self.value - other.value)
-        ours, theirs = (_resample(one, resamples, seed=seed) for one in (self, other))
-        differences = ours - theirs
-        return _interval(self.value - other.value, differences)
+        both = (self.sums[:, 1] > 0) & (other.sums[:, 1] > 0)
+        ours, theirs = self._of(both), other._of(both)
+        value = ours.value - theirs.value
+        if both.sum() < SAMPLES_MIN:
+            return _no_interval(value)
+        differences = _resample(ours, resamples, seed=seed) - _resample(
+            theirs, resamples, seed=seed
+        )
+        return _interval(value, differences)
+
+    def _of(self, samples: NDArray[np.bool_]) -> Statistic:
+        """The figure of some samples; the others stay, as samples without anything measured."""
+        return replace(self, sums=np.where(samples[:, np.newaxis], self.sums, 0.0))
 
 
 def mean_statistic(values: NDArray[np.float64], samples: NDArray[np.int64]) -> Statistic:

@@ -74,6 +74,7 @@ def _look(
     return TrainingScan(
         name=entry.key,
         content=hashlib.sha256(f"{stat.etag}\n{layout}".encode()).hexdigest(),
+        sha256=stat.sha256 or "",
         size_bytes=stat.size,
         fetch=partial(_fetch, objects, stat=stat, name=name, max_bytes=max_bytes),
         read=read,

@@ -16,7 +16,7 @@ from trainer.contestants import Contestant, find_contestants, run_folder_of
 from trainer.descriptions import EvaluationError
 from trainer.evaluation import EvaluationResult, Trial, evaluate
 from trainer.learnt_queries import tell_learnt
-from trainer.library_data import load_slices
+from trainer.library_data import check_data_of_run, load_slices
 from trainer.splits import read_split, split_slices
 from trainer.training import CONFIG_NAME, SPLIT_NAME
 
@@ -104,6 +104,8 @@ def _config(request: EvaluationRequest) -> TrainConfig:
     runs = [run for run in map(run_folder_of, request.models) if run is not None]
     if request.config is None and runs:
         config = load_config(_stored_settings(runs[0] / CONFIG_NAME), request.overrides)
+        if request.data is None:
+            check_data_of_run(runs[0], config.data)
     else:
         config = load_config(request.config, request.overrides)
     if request.data is None:

@@ -135,6 +135,8 @@ def _only(slices: SliceSet, rows: NDArray[np.int64]) -> SliceSet:
         names = getattr(slices, f"{name}_names")
         told[name] = renumbered.astype(np.int64)
         told[f"{name}_names"] = tuple(names[number] for number in used)
+        if name == "scan" and slices.scan_sha256:
+            told["scan_sha256"] = tuple(slices.scan_sha256[number] for number in used)
     shape = (len(rows), slices.size, slices.size, 3)
     return replace(slices, pixels=np.broadcast_to(np.uint8(0), shape), content="", **told)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoder.neural_encoder import NeuralEncoder
-from trainer.learnt_scans import seen_rows
+from trainer.learnt_scans import seen_before, seen_rows, untold_start
 from trainer.splits import SplitError, read_split, stored_samples
 from trainer.training import BUNDLE_NAME, SPLIT_NAME
 
@@ -57,6 +57,12 @@ def tell_learnt(
         for name, seen in found.items()
         if seen is None or len(seen)
     ]
+    notes += [
+        f"{one.name}: {note}"
+        for one in contestants
+        if isinstance(encoder := encoders[one.name], NeuralEncoder)
+        and (note := _note_on_start(encoder))
+    ]
     return replace(
         result,
         models=tuple(_told(model, found, queries=len(rows)) for model in result.models),
@@ -86,8 +92,16 @@ def _learnt(
     """The queries that a model learned from; None where that can't be known."""
     bundle = bundle.resolve()
     if bundle.name == BUNDLE_NAME and (split := bundle.parent / SPLIT_NAME).is_file():
-        return _by_its_split(split, slices, rows=rows)
+        own = _by_its_split(split, slices, rows=rows)
+        before = seen_before(encoder.provenance, slices, rows=rows)
+        return None if own is None else np.union1d(own, before)
     return seen_rows(encoder.provenance, slices, rows=rows)
+
+
+def _note_on_start(encoder: NeuralEncoder) -> str:
+    if start := untold_start(encoder.provenance):
+        return f"began from {start}, which does not tell whether it learned from the queries"
+    return ""
 
 
 def _by_its_split(

@@ -98,6 +98,23 @@ def load_slices(config: TrainConfig, settings: Settings) -> LoadedSlices:
     )
 
 
+def check_data_of_run(run: Path, data: DataConfig) -> None:
+    """Check that a run's data is where the run says.
+
+    Args:
+        run: The run's folder.
+        data: Its settings.
+
+    Raises:
+        DataError: It is not there, or not as seen from here.
+    """
+    if data.source != "bucket" and not (data.path and data.path.is_dir()):
+        raise DataError(
+            f"{run}: its data was in {data.path}, which is no folder (here); name the folder where "
+            "it is now: --data"
+        )
+
+
 def _single_slices(slices: SliceSet, label: str) -> list[str]:
     """Tell how many samples or classes have nothing that is similar to them."""
     counts = np.bincount(slices.label)
@@ -209,6 +226,7 @@ class _Gathered:
         try:
             metadata = self._as_laid_out(self.libraries.resolve(file), file)
             content = hashes.content_of(file.path)
+            sha256 = hashes.stored_sha256(file.path)
             size_bytes = file.path.stat().st_size
         except MetadataError as error:
             self._refuse(file, "; ".join(map(str, error.problems)))
@@ -218,6 +236,7 @@ class _Gathered:
             scan = TrainingScan(
                 name=file.inside.as_posix(),
                 content=content,
+                sha256=sha256,
                 path=file.path,
                 size_bytes=size_bytes,
                 **known_of(metadata),

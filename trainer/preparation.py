@@ -13,6 +13,7 @@ from encoder.neural_encoder import NeuralEncoder
 from encoder.registry import find_entry
 from encoder.siamese import SiameseResNet
 from infra.weights import find_weights
+from trainer.learnt_scans import LEARNT_UNTOLD, is_stored, start_entries
 from trainer.pair_step import trainable
 from trainer.slice_set import channel_statistics
 from trainer.training_errors import TrainingError
@@ -44,6 +45,9 @@ def prepare_encoder(
         slices: All slices.
         chosen: Those to train on.
 
+    Returns:
+        The encoder; its provenance tells what it has learned from already.
+
     Raises:
         EncoderError: There is no encoder of that name, or it can't be trained.
         WeightsError: Its weights can't be found, or don't fit.
@@ -61,7 +65,12 @@ def prepare_encoder(
     model = trainable(encoder.model)
     if encoder.bundle_id is not None:
         _check_preprocessing(encoder, config.preprocessing())
-        return replace(encoder, init=f"trained, begun from {encoder.bundle_id}", bundle_id=None)
+        return replace(
+            encoder,
+            init=f"trained, begun from {encoder.bundle_id}",
+            provenance=start_entries(encoder.provenance, slices, name=encoder.bundle_id),
+            bundle_id=None,
+        )
     mean, std = channel_statistics(slices, chosen)
     targets = tuple(_fitted(target, slices, chosen=chosen) for target in model.spec.targets)
     model.spec = _respecified(config, model, targets=targets)
@@ -75,6 +84,7 @@ def prepare_encoder(
         model=model,
         preprocessing=config.preprocessing(mean, std),
         init=f"trained, begun from {encoder.init}",
+        provenance={LEARNT_UNTOLD: encoder.init} if is_stored(init) else {},
     )
 
 

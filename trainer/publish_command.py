@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +18,13 @@ import typer
 from encoder.bundle import load_bundle, save_bundle
 from encoder.commands.outputs import unwritable, written_whole
 from encoder.errors import printable
+from infra.model_versions import GATE, GATE_AGAINST
 from infra.rollout import begin_rollout, current_rollout
 from infra.settings import load_settings
 from infra.site import open_site
 from infra.status import has_index
 from trainer.finished_run import FinishedRun, read_run
-from trainer.learnt_scans import LEARNT_SCANS, learnt_scans
+from trainer.learnt_scans import LEARNT_SCANS, LEARNT_UNTOLD, learnt_entries, untold_start
 from trainer.provenance import code_revision, data_fingerprint
 from trainer.release_check import Findings, examine
 from trainer.release_gate import FIGURES, interval_dict, signed
@@ -36,6 +39,11 @@ if TYPE_CHECKING:
 
 RELEASE_NAME = "release.json"
 """File of the run's folder that tells what the gate found."""
+
+
+_DRAFT = ".release-"
+_ABANDONED_SECONDS = 3600.0
+"""Drafts older than this are of publications that were killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +134,7 @@ def _tell(findings: Findings) -> None:
     for note in findings.notes:
         typer.echo(printable(f"note: {note}"), err=True)
     if findings.result is not None:
-        typer.echo(f"measured on {findings.extent} that {findings.name} did not learn from")
+        typer.echo(f"measured on {findings.extent}")
     for line in _figure_lines(findings):
         typer.echo(f"  {line}")
     typer.echo(printable(findings.verdict.text()))
@@ -165,14 +173,18 @@ def _note_release(run: FinishedRun, findings: Findings) -> None:
 
 def _card(run: FinishedRun, findings: Findings) -> Card:
     """Provenance and figures of the model's card: the run's own, and what was found."""
+    told = run.manifest.provenance
+    if LEARNT_SCANS not in told:  # a run of a former release
+        before = {LEARNT_UNTOLD: untold_start(told)}
+        told = told | learnt_entries(findings.slices, findings.split, before=before)
     provenance = {
-        **run.manifest.provenance,
+        **told,
         "split": run.split_fingerprint(),
-        LEARNT_SCANS: learnt_scans(findings.slices, findings.split),
-        "measured_on": f"{findings.extent}: the test part of the run's data",
+        "measured_on": f"{findings.extent}, of the test part of the run's data",
         "measured_by": code_revision(),
         "measured_data": data_fingerprint(findings.slices),
-        "gate": findings.verdict.text(),
+        GATE: findings.verdict.text(),
+        GATE_AGAINST: findings.verdict.compared_with,
         "notes": "; ".join(findings.notes),
     }
     metrics = dict(run.manifest.metrics)
@@ -201,7 +213,12 @@ def _publish(site: Site, run: FinishedRun, *, card: Card) -> ModelVersion:
 
 
 def _draft_folder(folder: Path) -> Path:
+    """Make a folder for what is published; those of publications that were killed go."""
+    for left in folder.glob(f"{_DRAFT}*"):
+        with contextlib.suppress(FileNotFoundError):  # another process was quicker
+            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
     try:
-        return Path(mkdtemp(prefix=".release-", dir=folder))
+        return Path(mkdtemp(prefix=_DRAFT, dir=folder))
     except OSError as error:
         raise unwritable(folder, error) from error

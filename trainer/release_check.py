@@ -12,8 +12,8 @@ from infra.model_versions import ModelRegistryError
 from infra.status import has_index
 from trainer.evaluation import Trial, evaluate
 from trainer.finished_run import FinishedRun, split_of
-from trainer.learnt_scans import seen_rows
-from trainer.library_data import load_slices
+from trainer.judged_rows import Judged, judged_rows, number_of_samples
+from trainer.library_data import check_data_of_run, load_slices
 from trainer.provenance import data_fingerprint
 from trainer.release_gate import FIGURES, Verdict, judge, verdict
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 FEW_SAMPLES = 10
 """Below so many samples, intervals tell little."""
 
-_NO_TEST = "the run has no test part, so nothing can be measured; train with split.test above 0"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
@@ -40,6 +38,7 @@ class Findings:
         name: Bundle of its model.
         slices: Its data.
         split: Its parts.
+        judged: What was measured on.
         result: Figures; None where it has no test part.
         verdict: What the gate says.
         notes: What a reader of the figures must know.
@@ -48,6 +47,7 @@ class Findings:
     name: str
     slices: SliceSet
     split: Split
+    judged: Judged
     result: EvaluationResult | None
     verdict: Verdict
     notes: tuple[str, ...]
@@ -55,8 +55,9 @@ class Findings:
     @property
     def extent(self) -> str:
         """How much was measured."""
-        rows = self.split.test
-        return f"{len(rows):,} slices of {_n_samples(self.slices, self.split):,} samples"
+        rows = self.judged.rows
+        told = f"{len(rows):,} slices of {number_of_samples(self.slices, rows):,} samples"
+        return f"{told} that {' and '.join(self.judged.blind)} did not learn from"
 
     @property
     def figures(self) -> dict[str, dict[str, Interval]]:
@@ -84,49 +85,44 @@ def examine(run: FinishedRun, site: Site, *, force: bool) -> Findings:
         LithoscopeError: The run's data or the live model can't be had.
     """
     current, problem = _current(site, force=force)
+    check_data_of_run(run.folder, run.config.data)
     slices = load_slices(run.config, site.settings).slices
     split = split_of(run, slices)
-    notes = [*split.notes, *_notes_on_data(run, slices)]
-    if len(split.test):
-        result = _measure(run, current, trial=_trial(slices, split), settings=site.settings)
-        if (samples := _n_samples(slices, split)) < FEW_SAMPLES:
+    judged = judged_rows(run, current, slices=slices, split=split)
+    notes = [*split.notes, *_notes_on_data(run, slices), *judged.notes]
+    result = None
+    if len(judged.rows):
+        trial = Trial(slices=slices, queries=judged.rows, database=judged.rows, notes=split.notes)
+        result = _measure(run, current, trial=trial, settings=site.settings)
+        if (samples := number_of_samples(slices, judged.rows)) < FEW_SAMPLES:
             notes.append(f"only {samples} samples were measured: intervals tell little")
-    else:
-        result, problem = None, problem or _NO_TEST
-        notes.append(_NO_TEST)
-    if current is not None:
-        notes += _notes_on_current(current, slices, split=split)
+    found = _verdict(result, current, problem=problem, unfair=judged.unfair, force=force)
     return Findings(
         name=run.manifest.bundle_id,
         slices=slices,
         split=split,
+        judged=judged,
         result=result,
-        verdict=_verdict(result, current, problem=problem, force=force),
-        notes=tuple(notes),
+        verdict=found,
+        notes=(*notes, *found.notes),
     )
 
 
-def _n_samples(slices: SliceSet, split: Split) -> int:
-    return len(set(slices.sample[split.test].tolist()))
-
-
-def _trial(slices: SliceSet, split: Split) -> Trial:
-    return Trial(slices=slices, queries=split.test, database=split.test, notes=split.notes)
-
-
 def _verdict(
-    result: EvaluationResult | None, current: NeuralEncoder | None, *, problem: str, force: bool
+    result: EvaluationResult | None,
+    current: NeuralEncoder | None,
+    *,
+    problem: str,
+    unfair: str,
+    force: bool,
 ) -> Verdict:
+    if problem:
+        return verdict((problem,), current="the live model", force=force)
     if current is None:
-        is_first = problem in {"", _NO_TEST}
-        return (
-            Verdict(outcome="first")
-            if is_first
-            else verdict((problem,), current="the live model", force=force)
-        )
+        return Verdict(outcome="first")
     if result is None:
-        return verdict((problem,), current=str(current.bundle_id), force=force)
-    return judge(result, force=force)
+        return verdict((unfair,), current=str(current.bundle_id), force=force)
+    return judge(result, force=force, unfair=unfair)
 
 
 def _current(site: Site, *, force: bool) -> tuple[NeuralEncoder | None, str]:
@@ -173,16 +169,3 @@ def _notes_on_data(run: FinishedRun, slices: SliceSet) -> list[str]:
     if run.manifest.provenance.get("data") == data_fingerprint(slices):
         return []
     return ["the data is not quite as it was when the run began: measured as it is now"]
-
-
-def _notes_on_current(current: NeuralEncoder, slices: SliceSet, *, split: Split) -> list[str]:
-    """Say whether the live model learned from what both are measured on."""
-    if not len(split.test):
-        return []
-    seen = seen_rows(current.provenance, slices, rows=split.test)
-    if seen is None:
-        return [f"whether {current.bundle_id} learned from these slices, its card does not tell"]
-    if not len(seen):
-        return []
-    share = f"{len(seen)} of these {len(split.test)} slices"
-    return [f"{current.bundle_id} learned from {share}, which flatters it"]

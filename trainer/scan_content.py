@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from encoder.readers.storage import Joined
+
 _HEAD_BYTES = 4096
+_CHUNK_BYTES = 1 << 20
 _WITH_HEADER = (*HEADER_SUFFIXES, ".mha", ".nrrd")
 
 
@@ -32,6 +35,7 @@ class ContentHashes:
         with contextlib.suppress(OSError):  # then hashes last as long as the process
             folder.mkdir(parents=True, exist_ok=True)
         self._hashes = EtagCache(folder / "sources.sqlite")
+        self._wholes = EtagCache(folder / "wholes.sqlite")
 
     def __enter__(self) -> Self:
         return self
@@ -43,6 +47,7 @@ class ContentHashes:
         traceback: TracebackType | None,
     ) -> None:
         self._hashes.close()
+        self._wholes.close()
 
     def content_of(self, path: Path) -> str:
         """Hash a scan's file, the voxels that its header names, and its layout's side-car.
@@ -58,12 +63,41 @@ class ContentHashes:
         """
         suffix = path.suffix.lower()
         parts = [self._sha256(path)]
-        if suffix in _WITH_HEADER and (data := _voxels_elsewhere(path)) is not None:
-            parts.append(self._sha256(data))
+        if suffix in _WITH_HEADER and (joined := _voxels_elsewhere(path)) is not None:
+            parts.append(self._sha256(joined.data))
         if suffix in HEADERLESS_SUFFIXES:  # names tell layouts
             beside = (path.with_name(f"{path.name}.json"), path.with_suffix(".json"))
             parts += [path.name, *(self._sha256(each) for each in beside if each.is_file())]
         return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def stored_sha256(self, path: Path) -> str:
+        """Hash what a bucket stores of a scan: its file, or a header with its voxels behind it.
+
+        So a scan of a folder and its copy in a bucket are known to be the same.
+
+        Args:
+            path: The scan's file.
+
+        Raises:
+            OSError: A file can't be read.
+        """
+        joined = _voxels_elsewhere(path) if path.suffix.lower() in _WITH_HEADER else None
+        if joined is None:
+            return self._sha256(path)
+        header = f"{hashlib.sha256(joined.header).hexdigest()} {joined.offset}"
+        before = joined.data.stat()
+        known = self._wholes.find(before)
+        if known is None or not known.startswith(header):
+            digest = hashlib.sha256(joined.header)
+            with joined.data.open("rb") as file:
+                file.seek(joined.offset)
+                while chunk := file.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+            known = f"{header} {digest.hexdigest()}"
+            after = joined.data.stat()
+            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                self._wholes.remember(after, known)
+        return known.rpartition(" ")[2]
 
     def _sha256(self, path: Path) -> str:
         before = path.stat()
@@ -77,15 +111,13 @@ class ContentHashes:
         return known
 
 
-def _voxels_elsewhere(path: Path) -> Path | None:
-    """Return the file that a header names, if it names one that is there."""
+def _voxels_elsewhere(path: Path) -> Joined | None:
+    """Return what a header and the file that it names come to, if it names one that is there."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     with contextlib.suppress(ScanError):  # a header that is damaged is refused when it is decoded
         if metaimage.matches(head, path):
-            joined = metaimage.joined(path)
-            return None if joined is None else joined.data
+            return metaimage.joined(path)
         if nrrd.matches(head, path):
-            joined = nrrd.joined(path)
-            return None if joined is None else joined.data
+            return nrrd.joined(path)
     return None

@@ -252,6 +252,7 @@ def _slice_set(
         reservoir=rows(reservoir),
         label=rows(sample if label == "sample" else reservoir),
         scan_names=tuple(scan.name for scan, _ in used),
+        scan_sha256=tuple(scan.sha256 for scan, _ in used),
         sample_names=tuple(map(str, sample_names)),
         reservoir_names=tuple(map(str, reservoir_names)),
         label_names=tuple(map(str, label_names)),

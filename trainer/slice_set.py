@@ -39,6 +39,8 @@ class SliceSet:
         porosity: (N,), float64, a fraction; NaN where it was not measured.
         permeability_md: (N,), float64, in millidarcy, above 0; NaN where it was not measured.
         pixel_size_um: (N,), float64, of the scan before resizing; NaN where it is not known.
+        scan_sha256: SHA-256 of each scan as one stored object, in hexadecimal digits, empty where
+            it is not known; nothing where none is.
         content: Names pixels and order, where that is known: equal where the same content was cut
             in the same way. Empty where it is not.
     """
@@ -56,6 +58,7 @@ class SliceSet:
     porosity: NDArray[np.float64]
     permeability_md: NDArray[np.float64]
     pixel_size_um: NDArray[np.float64]
+    scan_sha256: tuple[str, ...] = ()
     content: str = ""
 
     def __post_init__(self) -> None:
@@ -74,6 +77,8 @@ class SliceSet:
             values, names = getattr(self, name), getattr(self, f"{name}_names")
             if len(self) and not 0 <= values.min() <= values.max() < len(names):
                 raise ValueError(f"{name} must index its {len(names)} names")
+        if self.scan_sha256 and len(self.scan_sha256) != len(self.scan_names):
+            raise ValueError("scan_sha256 must tell of every scan, or of none")
         if (self.permeability_md <= 0).any():
             raise ValueError("permeability of 0 or less must be NaN: its logarithm is needed")
 

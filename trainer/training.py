@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from encoder.bundle import save_bundle
 from trainer.checkpoints import load_checkpoint, save_checkpoint
+from trainer.learnt_scans import learnt_entries
 from trainer.loop import Loop, Task
 from trainer.preparation import prepare_encoder
 from trainer.processes import first_one_first, joined, local_device, told_by_first
@@ -200,13 +201,23 @@ def _check_same_run(config: TrainConfig, state: RunState, *, run_folder: Path) -
 def _write_settings(task: Task, run_folder: Path) -> None:
     try:
         run_folder.mkdir(parents=True, exist_ok=True)
-        text = task.config.model_dump_json(indent=2) + "\n"
+        text = _as_found_from_anywhere(task.config).model_dump_json(indent=2) + "\n"
         (run_folder / CONFIG_NAME).write_text(text, encoding="utf-8")
         write_split(run_folder / SPLIT_NAME, task.split, slices=task.slices)
     except OSError as error:
         raise TrainingError(
             f"{run_folder}: can't be written ({error.strerror}); name a folder on a disk with room"
         ) from error
+
+
+def _as_found_from_anywhere(config: TrainConfig) -> TrainConfig:
+    """Settings whose folders don't depend on the working folder: others read them later."""
+    data = config.data
+    found = {
+        "path": data.path and data.path.absolute(),
+        "cache": data.cache and data.cache.absolute(),
+    }
+    return config.model_copy(update={"data": data.model_copy(update=found)})
 
 
 @contextlib.contextmanager
@@ -245,7 +256,8 @@ def _finish(loop: Loop, task: Task, *, run_folder: Path) -> TrainResult:
     encoder = replace(
         task.encoder,
         bundle_id=None,
-        provenance=provenance(task.config, task.slices),
+        provenance=provenance(task.config, task.slices)
+        | learnt_entries(task.slices, task.split, before=task.encoder.provenance),
         metrics=metrics,
     )
     fresh = run_folder / f".{BUNDLE_NAME}.new"

@@ -32,6 +32,7 @@ class TrainingScan:
     Attributes:
         name: Its path in the library, or its object key.
         content: Changes whenever its bytes do, or what tells how to read them.
+        sha256: SHA-256 of it as one stored object, in hexadecimal digits; empty if not known.
         sample: Its sample, ``<reservoir>/<sample>``.
         reservoir: Its reservoir or class.
         modality: How it was imaged; None where that is not known.
@@ -53,6 +54,7 @@ class TrainingScan:
     permeability_md: float | None = None
     pixel_size_um: float | None = None
     size_bytes: int = 0
+    sha256: str = ""
     path: Path | None = None
     fetch: FetchContent | None = None
     read: ReadOptions = field(default_factory=ReadOptions)

@@ -184,4 +184,4 @@ def _behind(coverage: Coverage) -> str:
 
 
 def _fill(name: str) -> str:
-    return f"fill it by `lithoscope reconcile --model {name}`"
+    return f"fill it by `lithoscope reindex {name}`"

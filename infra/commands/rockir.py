@@ -45,5 +45,5 @@ def publish_rockir(site: Site, folder: Path, *, epoch: int | None, window: Windo
         )
     typer.echo(
         f"next: `lithoscope ingest PATH --encoder {name}`, or for scans that were ingested "
-        f"`lithoscope reconcile --model {name}`"
+        f"`lithoscope reindex {name}`"
     )
