@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from encoder.windows import WindowRule
 
+IMPORTED_FROM = "source"
+"""Entry of a bundle's provenance that names where its weights were trained, if not here."""
+
 CHECKPOINT_BYTES_MAX = 256 << 20
 """Largest file that is read: a backbone takes 45 MB."""
 
@@ -148,7 +151,7 @@ def import_rockir(checkpoint: RockIRCheckpoint, *, window: WindowRule = "none") 
         model = DSNN(DSNNSpec(targets=ROCKIR_TARGETS))
     expected = model.state_dict()
     state: dict[str, Tensor] = {}
-    told = {"source": f"RockIR, epoch {checkpoint.epoch}", "notes": ". ".join(NOTES)}
+    told = {IMPORTED_FROM: f"RockIR, epoch {checkpoint.epoch}", "notes": ". ".join(NOTES)}
     for part, path in checkpoint.files.items():
         _check_size(path)
         state |= _read_part(path, expected, modules=_PARTS[part])

@@ -23,6 +23,9 @@ ID_DIGITS = 12
 GATE = "gate"
 """Entry of a model's provenance that tells, in words, what the release gate found."""
 
+GATE_OUTCOME = "gate_outcome"
+"""Entry that says in a word what it found: ``passed``, ``first`` or ``forced``."""
+
 GATE_AGAINST = "gate_against"
 """Entry that names the bundle that the gate compared it with; empty where it was none."""
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.models import resnet18  # type: ignore[import-untyped]  # ships no types
 
 from bundle_samples import trained
 from encoder.bundle import load_bundle, save_bundle
@@ -96,6 +98,16 @@ def test_of_each_model_is_told_how_many_queries_it_learned_from(
     told = " ".join(result.trial.notes)
     assert "second: learned from" in told
     assert "copied: its bundle does not tell" in told
+
+
+def test_a_file_of_weights_does_not_tell(library: Path, tmp_path: Path) -> None:
+    settings = load_settings()
+    run = make_run(tmp_path / "run", library, settings, seed=0)
+    weights = tmp_path / "resnet18.pth"
+    torch.save(resnet18().state_dict(), weights)
+    words = (str(run), f"file=resnet18-imagenet@{weights}", "seed=resnet18-imagenet@seed:1")
+    result = run_evaluation(EvaluationRequest(models=words), settings)
+    assert learnt(result) == {"run": 0, "file": None, "seed": 0}
 
 
 def test_a_run_on_fewer_samples_is_known_by_their_names(library: Path, tmp_path: Path) -> None:

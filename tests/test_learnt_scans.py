@@ -122,6 +122,14 @@ def test_a_start_that_does_not_tell_is_named() -> None:
         assert untold_start(TRAINED | {"config": config.model_dump_json()}) == told
 
 
+def test_imported_weights_do_not_tell_what_they_learned_from() -> None:
+    slices = scans()
+    imported = {"source": "RockIR, epoch 3"}
+    assert seen_rows(imported, slices, rows=np.arange(len(slices))) is None
+    assert start_entries(imported, slices, name="dsnn-1")["learnt_untold"] == "RockIR, epoch 3"
+    assert seen_rows({}, slices, rows=np.arange(len(slices))) is not None  # never trained
+
+
 def test_more_scans_than_a_card_holds_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.learnt_scans._SCANS_MAX", 3)
     slices = scans()

@@ -199,6 +199,7 @@ def test_a_worse_model_is_refused_unless_forced(run: Path, blind_run: Path, tmp_
     version = published()[-1]
     assert "forced" in version.provenance["gate"]
     assert version.provenance["gate_against"] == live
+    assert version.provenance["gate_outcome"] == "forced"
     assert version.metrics["difference_map_at_10"] == difference["value"]
     with open_site(load_settings()) as site:
         assert site.models.live(site.index) == published()[0]
@@ -323,11 +324,14 @@ def test_a_library_may_have_grown_but_not_lost(
 def test_a_run_is_published_from_any_folder(
     library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(library.parent)
-    run = make_run(tmp_path / "run", Path(library.name), load_settings())
+    beside = library.parent / "beside"
+    beside.mkdir()
+    monkeypatch.chdir(beside)
+    run = make_run(tmp_path / "run", Path("..", library.name), load_settings())
     monkeypatch.chdir(tmp_path)
+    beside.rmdir()
     config = json.loads((run / "config.json").read_text())
-    assert config["data"]["path"] == str(library)
+    assert config["data"]["path"] == str(library.resolve())
     config["data"]["path"] = library.name
     (run / "config.json").write_text(json.dumps(config))
     with pytest.raises(DataError, match=f"its data was in {library.name}, .*--data"):

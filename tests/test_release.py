@@ -90,3 +90,13 @@ def test_a_gate_that_compared_with_another_model_is_told(
 ) -> None:
     note = gate_note(publish(site, tmp_path / "1", **provenance), live)
     assert note is None if told is None else told in str(note)
+
+
+def test_a_model_that_was_published_by_force_is_named_or_not_taken(
+    site: Site, tmp_path: Path
+) -> None:
+    released = publish(site, tmp_path / "1", gate=FIRST, gate_outcome="first")
+    forced = publish(site, tmp_path / "2", gate="gate: forced", gate_outcome="forced")
+    version, notes = chosen(site)
+    assert version == released
+    assert f"{forced.bundle_id}: passed over: the release gate refused it" in notes[0]

@@ -12,6 +12,7 @@ from encoder.registry import find_entry
 from infra.site import open_site
 from infra.weights import find_weights
 from trainer.descriptions import EvaluationError
+from trainer.learnt_scans import is_stored
 from trainer.training import BUNDLE_NAME
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ class Contestant:
     def is_kaze(self) -> bool:
         """Whether it is the KAZE baseline, which learns its vocabulary from training slices."""
         return self.folder is None and self.word == KAZE
+
+    @property
+    def past_is_unknown(self) -> bool:
+        """Whether it begins from a file of weights, which does not tell what it learned from."""
+        _, _, init = self.word.partition("@")
+        return self.folder is None and bool(init) and is_stored(init)
 
     def bundle(self) -> NeuralEncoder | None:
         """Load its bundle; None where it has none.

@@ -47,11 +47,12 @@ def tell_learnt(
         The same figures; models and trial say what flatters.
     """
     rows = result.trial.queries
-    found = {
+    found: dict[str, NDArray[np.int64] | None] = {
         one.name: _learnt(one.folder, encoder, rows=rows, slices=slices_of(encoder))
         for one in contestants
         if one.folder is not None and isinstance(encoder := encoders[one.name], NeuralEncoder)
     }
+    found |= {one.name: None for one in contestants if one.past_is_unknown}
     notes = [
         f"{name}: {_note(None if seen is None else len(seen), len(rows))}"
         for name, seen in found.items()

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from encoder.object_keys import SCANS_PREFIX
+from encoder.rockir import IMPORTED_FROM
 from trainer.config import TrainConfig
 from trainer.provenance import data_fingerprint
 from trainer.splits import SplitError, split_slices
@@ -131,7 +132,7 @@ def start_entries(provenance: Mapping[str, str], slices: SliceSet, *, name: str)
 def untold_start(provenance: Mapping[str, str]) -> str:
     """Name what a model began from, where nothing tells what that learned from; else empty."""
     if "data" not in provenance or LEARNT_UNTOLD in provenance:
-        return provenance.get(LEARNT_UNTOLD, "")
+        return provenance.get(LEARNT_UNTOLD, provenance.get(IMPORTED_FROM, ""))
     try:  # a bundle of a former release
         init = TrainConfig.model_validate_json(provenance.get("config", "")).model.init
     except ValidationError:
@@ -181,8 +182,8 @@ def seen_before(
 def _own_rows(
     provenance: Mapping[str, str], slices: SliceSet, *, rows: NDArray[np.int64]
 ) -> NDArray[np.int64] | None:
-    if "data" not in provenance:
-        return rows[:0]  # no data: it was not trained here
+    if "data" not in provenance:  # it was not trained here; elsewhere, if it was imported
+        return None if IMPORTED_FROM in provenance else rows[:0]
     if told := provenance.get(LEARNT_SCANS):
         return _of_scans(slices, _Marks.read(told), rows=rows)
     return _by_its_split(provenance, slices, rows=rows)

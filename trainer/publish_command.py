@@ -18,7 +18,7 @@ import typer
 from encoder.bundle import load_bundle, save_bundle
 from encoder.commands.outputs import unwritable, written_whole
 from encoder.errors import printable
-from infra.model_versions import GATE, GATE_AGAINST
+from infra.model_versions import GATE, GATE_AGAINST, GATE_OUTCOME
 from infra.rollout import begin_rollout, current_rollout
 from infra.settings import load_settings
 from infra.site import open_site
@@ -184,6 +184,7 @@ def _card(run: FinishedRun, findings: Findings) -> Card:
         "measured_by": code_revision(),
         "measured_data": data_fingerprint(findings.slices),
         GATE: findings.verdict.text(),
+        GATE_OUTCOME: findings.verdict.outcome,
         GATE_AGAINST: findings.verdict.compared_with,
         "notes": "; ".join(findings.notes),
     }

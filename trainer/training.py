@@ -214,8 +214,8 @@ def _as_found_from_anywhere(config: TrainConfig) -> TrainConfig:
     """Settings whose folders don't depend on the working folder: others read them later."""
     data = config.data
     found = {
-        "path": data.path and data.path.absolute(),
-        "cache": data.cache and data.cache.absolute(),
+        "path": data.path and data.path.resolve(),
+        "cache": data.cache and data.cache.resolve(),
     }
     return config.model_copy(update={"data": data.model_copy(update=found)})
 
