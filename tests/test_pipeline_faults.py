@@ -10,7 +10,7 @@ import torch
 
 from infra.indexing.errors import IndexUnavailableError
 from infra.indexing.memory import MemoryStore
-from infra.settings import DecodeSettings
+from infra.settings_groups import DecodeSettings
 from infra.store_errors import LocalFileError, StoreAwayError, StoreRefusedError
 from infra.vector_index import VectorIndex
 from ingest_site import IngestSite, flat
