@@ -45,7 +45,7 @@ def programs_folder() -> Path:
     return cache / "lithoscope" / "milvus"
 
 
-def main(folder: Path, metrics_port: str, ports: dict[str, int]) -> None:
+def main(folder: Path, *, metrics_port: str, ports: dict[str, int]) -> None:
     """Become the server.
 
     Args:
@@ -83,4 +83,8 @@ def main(folder: Path, metrics_port: str, ports: dict[str, int]) -> None:
 
 if __name__ == "__main__":
     named = (pair.split("=", 1) for pair in sys.argv[3:])
-    main(Path(sys.argv[1]).resolve(), sys.argv[2], {name: int(port) for name, port in named})
+    main(
+        Path(sys.argv[1]).resolve(),
+        metrics_port=sys.argv[2],
+        ports={name: int(port) for name, port in named},
+    )

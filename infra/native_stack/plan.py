@@ -118,7 +118,9 @@ def make_plan(
     if ports is None or ports.keys() != names.keys():
         wanted = {name: own_ports(service) for name, service in names.items()}
         ports = choose_ports(wanted, fixed=fixed_ports)
-    here = {one.name: _moved(one, started, ports) for one in [*_in_order(started), read[CLIENT]]}
+    here = {
+        one.name: _moved(one, started, ports=ports) for one in [*_in_order(started), read[CLIENT]]
+    }
     return Plan(
         folder=folder,
         services={name: service for name, service in here.items() if name != CLIENT},
@@ -142,11 +144,12 @@ def _in_order(services: list[Service]) -> list[Service]:
         ) from error
 
 
-def _moved(service: Service, services: list[Service], ports: PortMap) -> Service:
+def _moved(service: Service, services: list[Service], *, ports: PortMap) -> Service:
     return dataclasses.replace(
         service,
-        command=tuple(localised(word, services, ports) for word in service.command),
+        command=tuple(localised(word, services, ports=ports) for word in service.command),
         environment={
-            name: localised(value, services, ports) for name, value in service.environment.items()
+            name: localised(value, services, ports=ports)
+            for name, value in service.environment.items()
         },
     )

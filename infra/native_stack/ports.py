@@ -38,7 +38,7 @@ def choose_ports(wanted: Mapping[str, Iterable[int]], *, fixed: bool) -> PortMap
     return chosen
 
 
-def localised(text: str, services: Iterable[Service], ports: PortMap) -> str:
+def localised(text: str, services: Iterable[Service], *, ports: PortMap) -> str:
     """Replace ``service:port`` by where that service is on this machine."""
     for service in services:
         for port, here in ports.get(f"{service.name}-1", {}).items():

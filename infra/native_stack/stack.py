@@ -100,7 +100,7 @@ class NativeStack:
         """
         for instance in self.instances(name):
             for other, condition in self.plan.instances[instance].after.items():
-                self._wait_for(other, condition, seconds)
+                self._wait_for(other, condition, seconds=seconds)
             with self._lock:
                 self._wanted.add(instance)
                 if not self._is_alive(instance):
@@ -268,7 +268,7 @@ class NativeStack:
         self._pauses[instance] = min(_LONGEST_PAUSE, self._pauses[instance] * 2)
         return True
 
-    def _wait_for(self, name: str, condition: Condition, seconds: float) -> None:
+    def _wait_for(self, name: str, condition: Condition, *, seconds: float) -> None:
         if name not in self.plan.services:
             return
         if condition is Condition.HEALTHY:
