@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from bundle_samples import made_bundle
 from encoder.errors import LithoscopeError
-from infra.bucket_metadata import BucketMetadata
 from infra.cli import app
 from infra.commands.models import roll_back, tell_models, use_model
 from infra.commands.quarantine import drop, retry, tell_record, tell_records
 from infra.commands.status import amount, tell_status
 from infra.folder_store import FolderStore
-from infra.generations import generation_of
 from infra.index_server import find_server
-from infra.indexing.memory import MemoryStore
-from infra.indexing.records import IndexedScan, ScanRecord, SliceRow
-from infra.quarantine import QuarantineRecord
 from infra.settings import Settings
 from infra.site import Site
-from infra.vector_index import VectorIndex
+from memory_site import NOW, index_scan, memory_site, put_scans, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,23 +28,11 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["bundle_samples"]
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    home = tmp_path / "home"
-    (home / "bucket").mkdir(parents=True)
-    with Site(Settings(home=home), FolderStore(home / "bucket")) as site:
-        site.index = VectorIndex(MemoryStore())
+    with memory_site(tmp_path / "home") as site:
         yield site
-
-
-def put_scans(site: Site, *names: str) -> list[str]:
-    keys = [f"scans/E1/S1/{name}.png" for name in names]
-    for key in keys:
-        site.objects.put(key, key.encode())
-    return keys
 
 
 def publish(site: Site, folder: Path) -> ModelVersion:
@@ -59,42 +40,6 @@ def publish(site: Site, folder: Path) -> ModelVersion:
     version = site.models.publish(folder)
     site.index.create(version.collection, dimension=version.dimension, metric=version.metric)
     return version
-
-
-def index_scan(site: Site, version: ModelVersion, *, key: str, n_slices: int = 3) -> None:
-    etag = site.objects.stat(key).etag
-    generation = generation_of(etag, version.fingerprint)
-    record = ScanRecord(
-        object_key=key,
-        etag=etag,
-        generation=generation,
-        metadata_hash=BucketMetadata.read(site.objects).resolve(key).metadata_hash(),
-        n_slices=n_slices,
-    )
-    rows = [
-        SliceRow(object_key=key, generation=generation, slice_index=number)
-        for number in range(n_slices)
-    ]
-    vectors = np.zeros((n_slices, version.dimension), np.float32)
-    site.index.open(version.collection).commit(
-        [IndexedScan(record=record, slices=rows, vectors=vectors)]
-    )
-
-
-def refuse(site: Site, key: str, *, reason: str = "ends early; copy it again") -> None:
-    site.quarantine.put(
-        QuarantineRecord(
-            object_key=key,
-            etag=site.objects.stat(key).etag,
-            fault="truncated",
-            reason=reason,
-            model="m",
-            attempts=1,
-            first_attempt=NOW,
-            last_attempt=NOW,
-            trace_id="0123abcd",
-        )
-    )
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401  JSON

@@ -8,30 +8,24 @@ import pytest
 
 from bundle_samples import made_bundle
 from encoder.errors import LithoscopeError
-from infra.folder_store import FolderStore
-from infra.indexing.memory import MemoryStore
-from infra.settings import Settings
-from infra.site import Site
-from infra.vector_index import VectorIndex
 from ingest_worker.commands.report import Report
 from ingest_worker.models import open_target
 from ingest_worker.release import gate_note, newest_released
+from memory_site import memory_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from infra.model_registry import ModelVersion
+    from infra.site import Site
 
 FIRST = "gate: passed: no model is live to compare with"
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    home = tmp_path / "home"
-    (home / "bucket").mkdir(parents=True)
-    with Site(Settings(home=home), FolderStore(home / "bucket")) as site:
-        site.index = VectorIndex(MemoryStore())
+    with memory_site(tmp_path / "home") as site:
         yield site
 
 

@@ -10,25 +10,22 @@ from bundle_samples import made_bundle
 from encoder.errors import LithoscopeError
 from infra.bucket_metadata import BucketMetadata
 from infra.commands.models import roll_back, use_model
-from infra.indexing.memory import MemoryStore
 from infra.readiness import readiness
-from infra.settings import Settings
-from infra.site import Site
 from infra.store_errors import StoreAwayError, StoreRefusedError
-from infra.vector_index import VectorIndex
 from ingest_site import WatchedStore
 from ingest_worker.commands.reindex import fill_what_came_since, tell_filling
 from ingest_worker.commands.report import Report
 from ingest_worker.models import open_target
 from ingest_worker.reindex import Filling
 from ingest_worker.tally import Tally
-from test_infra_cli import index_scan, put_scans, refuse
+from memory_site import index_scan, memory_site, put_scans, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from infra.model_registry import ModelVersion
+    from infra.site import Site
 
 
 @pytest.fixture
@@ -39,8 +36,7 @@ def store(tmp_path: Path) -> WatchedStore:
 
 @pytest.fixture
 def site(tmp_path: Path, store: WatchedStore) -> Iterator[Site]:
-    with Site(Settings(home=tmp_path / "home"), store) as site:
-        site.index = VectorIndex(MemoryStore())
+    with memory_site(tmp_path / "home", store) as site:
         yield site
 
 

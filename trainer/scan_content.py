@@ -12,6 +12,7 @@ from encoder.readers import metaimage, nrrd
 from infra.folder_etags import EtagCache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from encoder.readers.storage import Joined
 
 _HEAD_BYTES = 4096
-_CHUNK_BYTES = 1 << 20
 _WITH_HEADER = (*HEADER_SUFFIXES, ".mha", ".nrrd")
 
 
@@ -84,31 +84,39 @@ class ContentHashes:
         joined = _voxels_elsewhere(path) if path.suffix.lower() in _WITH_HEADER else None
         if joined is None:
             return self._sha256(path)
-        header = f"{hashlib.sha256(joined.header).hexdigest()} {joined.offset}"
-        before = joined.data.stat()
-        known = self._wholes.find(before)
-        if known is None or not known.startswith(header):
-            digest = hashlib.sha256(joined.header)
-            with joined.data.open("rb") as file:
-                file.seek(joined.offset)
-                while chunk := file.read(_CHUNK_BYTES):
-                    digest.update(chunk)
-            known = f"{header} {digest.hexdigest()}"
-            after = joined.data.stat()
-            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-                self._wholes.remember(after, known)
-        return known.rpartition(" ")[2]
+        header = f"{hashlib.sha256(joined.header).hexdigest()} {joined.offset} "
+        known = _remembered(
+            self._wholes, joined.data, compute=lambda: _digest_of(joined), prefix=header
+        )
+        return known.removeprefix(header)
 
     def _sha256(self, path: Path) -> str:
-        before = path.stat()
-        known = self._hashes.find(before)
-        if known is None:
-            with path.open("rb") as file:
-                known = hashlib.file_digest(file, "sha256").hexdigest()
-            after = path.stat()
-            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-                self._hashes.remember(after, known)
-        return known
+        return _remembered(self._hashes, path, compute=lambda: _digest_of_file(path))
+
+
+def _remembered(
+    hashes: EtagCache, path: Path, *, compute: Callable[[], str], prefix: str = ""
+) -> str:
+    """Give what is known of a file as it is, with this prefix, or find it out."""
+    before = path.stat()
+    known = hashes.find(before)
+    if known is None or not known.startswith(prefix):
+        known = f"{prefix}{compute()}"
+        after = path.stat()
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            hashes.remember(after, known)
+    return known
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of(joined: Joined) -> str:
+    with joined.data.open("rb") as file:
+        file.seek(joined.offset)
+        return hashlib.file_digest(file, lambda: hashlib.sha256(joined.header)).hexdigest()
 
 
 def _voxels_elsewhere(path: Path) -> Joined | None:
