@@ -146,13 +146,14 @@ class FileAttempts:
 
     def _transact(self, change: Callable[[sqlite3.Connection], object]) -> None:
         database = self._opened()
-        database.execute("BEGIN IMMEDIATE")
+        database.rollback()  # of a change that Ctrl-C cut short before it could end its transaction
         try:
+            database.execute("BEGIN IMMEDIATE")
             change(database)
             database.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # the first error is the one that counts
-                database.execute("ROLLBACK")
+                database.rollback()
             raise
 
     def _opened(self) -> sqlite3.Connection:

@@ -6,10 +6,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+import infra.attempts
 from infra.attempts import AttemptsError, FileAttempts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -124,3 +130,43 @@ def test_another_programs_database_is_left_alone(path: Path) -> None:
     with pytest.raises(AttemptsError, match="remove it"):
         FileAttempts(path).begin({"a": "e"})
     assert path.exists()
+
+
+def test_ctrl_c_after_any_call_leaves_a_counter_that_goes_on(path: Path) -> None:
+    attempts = FileAttempts(path)
+    attempts.begin({"a": "e"})
+    attempts.clear(["a"])
+    calls = 0
+    while interrupted(lambda: attempts.begin({"a": "e"}), after_calls=calls):
+        counted = attempts.counts({"a": "e"})["a"]
+        assert counted in {0, 1}
+        assert attempts.begin({"a": "e"}) == {"a": counted + 1}
+        attempts.clear(["a"])
+        calls += 1
+    assert calls > 5
+    attempts.close()
+
+
+def interrupted(work: Callable[[], object], *, after_calls: int) -> bool:
+    """Whether Ctrl-C cut the work short, where it comes as so many calls to C have returned.
+
+    That is where the interpreter looks for signals.
+    """
+    left = after_calls
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        nonlocal left
+        if event == "c_return" and frame.f_code.co_filename == infra.attempts.__file__:
+            left -= 1
+            if left == -1:
+                raise KeyboardInterrupt
+
+    former = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(former)
+    return False
