@@ -22,7 +22,7 @@ from encoder.ranking import Origin
 from infra.bucket_metadata import BucketMetadata
 from infra.filters import In
 from infra.pictures import preview_key
-from search_ui.requests import FileQuery, ObjectQuery, Query, SearchError
+from search_ui.requests import FileQuery, ObjectQuery, Query, SearchError, UploadQuery
 from search_ui.results import QueryFacts
 from search_ui.rock_properties import of_file, of_rows
 
@@ -84,6 +84,8 @@ class Lookup:
         Raises:
             LithoscopeError: There is no such file or scan, or it can't be used.
         """
+        if isinstance(query, UploadQuery):
+            raise NotImplementedError
         return self._file(query) if isinstance(query, FileQuery) else self._object(query)
 
     def _object(self, query: ObjectQuery) -> Sought:

@@ -22,7 +22,7 @@ from infra.filters import NotIn
 from infra.indexing.schema import KEY
 from infra.model_versions import ModelRegistryError, ModelVersion
 from search_ui.catalogue import Catalogue
-from search_ui.encoding import QueryEncoder
+from search_ui.encoding import PICTURE_SIDE, QueryEncoder
 from search_ui.filtering import (
     all_of,
     of_other_reservoirs,
@@ -31,6 +31,8 @@ from search_ui.filtering import (
     steps_of,
     without_samples,
 )
+from search_ui.kept_queries import KeptQueries
+from search_ui.library import Library
 from search_ui.looking_for import Lookup, Sought
 from search_ui.requests import FileQuery, SearchError, SearchRequest
 from search_ui.results import (
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from encoder.ranking import Origin
     from infra.filters import Filter
     from infra.site import Site
+    from search_ui.query_pictures import QueryPicture
+    from search_ui.requests import UploadQuery
 
 NOTHING_LIVE = (
     "search: nothing is indexed yet; index scans first (`lithoscope ingest PATH --encoder dsnn "
@@ -124,10 +128,14 @@ class SearchService:
 
     Attributes:
         site: The installation.
+        kept: Files that were uploaded to be looked for.
+        library: What is indexed.
     """
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self.kept = KeptQueries(site)
+        self.library = Library(site)
         self._encoder = QueryEncoder(site)
         self._lock = threading.Lock()
         self._opened: _Live | None = None
@@ -141,6 +149,7 @@ class SearchService:
     def close(self) -> None:
         """End what the service started; the site stays open."""
         self._encoder.close()
+        self.kept.close()
 
     def open(self) -> None:
         """Open the live collection ahead of the first search, and count what is in it.
@@ -195,6 +204,19 @@ class SearchService:
             notes=tuple(dict.fromkeys([*search.notes, *_notes(search)])),
             timings_ms=watch.read(),
         )
+
+    def draw(self, query: FileQuery | UploadQuery, *, max_side: int = PICTURE_SIDE) -> QueryPicture:
+        """Draw a slice of a file that is looked for, for people to look at.
+
+        Args:
+            query: The file; its slice and its region, or the middle slice of a volume, or the
+                whole of a 2D image.
+            max_side: Longest side of the picture, in pixels.
+
+        Raises:
+            LithoscopeError: The file can't be used, or the model is missing.
+        """
+        raise NotImplementedError
 
     def picture(self, query: FileQuery) -> NDArray[np.uint8]:
         """Draw a slice of a file that is looked for, for people to look at.
