@@ -66,6 +66,21 @@ def demo(  # noqa: PLR0913  a command's options
     )
 
 
+@app.command()
+def up(
+    *,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port.", show_default="LITHOSCOPE_UI__PORT"),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Search in a browser, and index what comes into the bucket: everything, until Ctrl-C."""
+    from lithoscope.up import run_up  # noqa: PLC0415  help must answer at once
+
+    raise typer.Exit(run_up(port=port, opens_browser=browser))
+
+
 def find_weights(backbone: str, init: str) -> Path | None:
     """Answer the core's question for pretrained weights: it may not look for them itself."""
     from infra.weights import find_weights as find  # noqa: PLC0415  torch, needed by few commands

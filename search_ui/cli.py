@@ -1,4 +1,4 @@
-"""Command line of the search door: ``search``.
+"""Command line of the search door: ``search``, ``ui``.
 
 What is heavy is imported inside the command, so that ``--help`` answers at once.
 """
@@ -150,3 +150,20 @@ def search(  # noqa: PLR0913  a command's options
         three_rows=view is ViewChoice.THREE_ROWS,
     )
     raise typer.Exit(run_search(request, Output(form=output.value, sheet=sheet)))
+
+
+@app.command()
+def ui(
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default="LITHOSCOPE_UI__HOST")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port.", show_default="LITHOSCOPE_UI__PORT"),
+    ] = None,
+) -> None:
+    """Serve the pages alone, until Ctrl-C: `lithoscope up` indexes what comes as well."""
+    from search_ui.serving import run_ui  # noqa: PLC0415  heavy
+
+    raise typer.Exit(run_ui(host=host, port=port))

@@ -1,0 +1,8 @@
+"""Placeholder."""
+
+import streamlit as st
+
+
+def render() -> None:
+    """Render."""
+    st.title("library")

@@ -1,0 +1,127 @@
+"""The server of the pages: one process and one port for pages, pictures and health."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from encoder.errors import LithoscopeError
+from search_ui import resources
+from search_ui.routes import routes
+from search_ui.shell import tell_unexpected
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from infra.settings import Settings
+    from infra.ui_settings import UiSettings
+
+SCRIPT = Path(__file__).parent / "app" / "main.py"
+
+_LOG = logging.getLogger(__name__)
+
+
+class ServerError(LithoscopeError):
+    """A server of the pages that can't be started."""
+
+
+def make_app(settings: Settings) -> st.App:
+    """Make the application, as any ASGI server runs it.
+
+    Args:
+        settings: Whether people log in, and where.
+    """
+    login = _login(settings.ui)
+    return st.App(
+        SCRIPT,
+        routes=routes(),
+        lifespan=_opened,
+        on_script_error=tell_unexpected,
+        secrets=None if login is None else {"auth": login},
+    )
+
+
+def serve(settings: Settings) -> None:
+    """Serve the pages until SIGINT or SIGTERM.
+
+    Raises:
+        ServerError: The port is taken, or may not be opened.
+    """
+    told = settings.ui
+    _check_free(told)
+    make_app(settings).run(config=options(told))
+
+
+def options(settings: UiSettings) -> dict[str, object]:
+    """What Streamlit is told; no file of the machine's is needed for it."""
+    from search_ui.components.theme import OPTIONS  # noqa: PLC0415  pages are looked at later
+
+    return {
+        **OPTIONS,
+        "browser.gatherUsageStats": False,
+        "client.showErrorDetails": "none",
+        "global.developmentMode": False,
+        "logger.hideWelcomeMessage": True,
+        "server.address": settings.host,
+        "server.fileWatcherType": "none",
+        "server.headless": True,
+        "server.maxUploadSize": settings.upload_mib,
+        "server.port": settings.port,
+        "server.showEmailPrompt": False,
+    }
+
+
+def _login(settings: UiSettings) -> dict[str, str] | None:
+    """What Streamlit wants to know of the provider; None where nobody logs in."""
+    client, cookies = settings.oidc_client_secret, settings.cookie_secret
+    if settings.url is None or client is None or cookies is None or not settings.has_login:
+        return None
+    return {
+        "redirect_uri": f"{settings.url.rstrip('/')}/oauth2callback",
+        "cookie_secret": cookies.get_secret_value(),
+        "client_id": settings.oidc_client_id or "",
+        "client_secret": client.get_secret_value(),
+        "server_metadata_url": settings.oidc_metadata_url or "",
+    }
+
+
+@contextlib.asynccontextmanager
+async def _opened(_: st.App) -> AsyncIterator[None]:
+    """Have everything opened beside the first look at a page, and closed after the last."""
+    ahead = threading.Thread(target=_open_ahead, name="open-ahead", daemon=True)
+    ahead.start()
+    try:
+        yield
+    finally:
+        ahead.join(timeout=10.0)
+        resources.close()
+
+
+def _open_ahead() -> None:
+    """Open the site, the index and the live model; pages tell what is wrong with them."""
+    try:
+        service = resources.service()
+        service.open()
+        service.load()
+    except LithoscopeError as error:
+        _LOG.info("%s", error)
+
+
+def _check_free(settings: UiSettings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    place = f"{settings.host}:{settings.port}"
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ServerError(
+                f"{place}: can't be opened for the pages ({error.strerror or error}); free it, or "
+                "choose another by --port"
+            ) from error
