@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from infra.model_versions import ModelRegistryError
 from infra.store_errors import ChecksumError, ObjectMissingError, ObjectTooLargeError
@@ -16,6 +16,18 @@ HISTORY_KEY = "models/history.json"
 
 _KEPT = 100
 _BYTES = 1 << 20
+
+
+class Switch(NamedTuple):
+    """A collection that became the live one.
+
+    Attributes:
+        collection: Its name.
+        at: When, UTC.
+    """
+
+    collection: str
+    at: datetime
 
 
 class ModelHistory:
@@ -32,6 +44,17 @@ class ModelHistory:
             ModelRegistryError: The history is damaged.
         """
         return [switch["collection"] for switch in self._switches()]
+
+    def switches(self) -> list[Switch]:
+        """Every switch, newest last.
+
+        Raises:
+            ModelRegistryError: The history is damaged.
+        """
+        return [
+            Switch(each["collection"], datetime.fromisoformat(each["at"]).astimezone(UTC))
+            for each in self._switches()
+        ]
 
     def note(self, collection: str, *, before: str | None) -> None:
         """Note that a collection became live.
@@ -77,4 +100,6 @@ class ModelHistory:
 def _switches_in(found: object) -> list[dict[str, str]]:
     if not isinstance(found, list):
         raise TypeError("no list")
+    for each in found:
+        datetime.fromisoformat(str(each["at"]))
     return [{name: str(each[name]) for name in ("collection", "at")} for each in found]

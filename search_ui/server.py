@@ -19,6 +19,8 @@ from search_ui.shell import tell_unexpected
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from streamlit.runtime.secrets import SecretsValue
+
     from infra.settings import Settings
     from infra.ui_settings import UiSettings
 
@@ -77,7 +79,7 @@ def options(settings: UiSettings) -> dict[str, object]:
     }
 
 
-def _login(settings: UiSettings) -> dict[str, str] | None:
+def _login(settings: UiSettings) -> dict[str, SecretsValue] | None:
     """What Streamlit wants to know of the provider; None where nobody logs in."""
     client, cookies = settings.oidc_client_secret, settings.cookie_secret
     if settings.url is None or client is None or cookies is None or not settings.has_login:

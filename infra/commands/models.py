@@ -11,8 +11,8 @@ from encoder.errors import LithoscopeError, printable
 from infra.commands.status import model_facts
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.model_versions import ModelRegistryError
+from infra.operating import switch_at_once
 from infra.readiness import readiness
-from infra.rollout import begin_rollout
 from infra.status import covered, has_index, model_statuses
 
 if TYPE_CHECKING:
@@ -133,11 +133,8 @@ def _switch_at_once(site: Site, version: ModelVersion) -> None:
 
     On a stack the collection is then caught up; what was being filled until now is given up.
     """
-    site.models.switch(site.index, version)
+    is_caught_up = switch_at_once(site, version)
     typer.echo(f"{version.bundle_id} is live")
-    is_caught_up = site.settings.broker.url is not None
-    if is_caught_up:
-        begin_rollout(site, version)
     try:
         coverage = covered(site, version)
     except LithoscopeError as error:
