@@ -1,0 +1,134 @@
+"""An answer: hits as cards or in the paper's three rows, and pictures to think with."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from encoder.ranking import View
+from search_ui.components.cards import gallery
+from search_ui.components.hit_dialog import hit_dialog
+from search_ui.components.palette import MARKS
+from search_ui.components.state import page_state
+from search_ui.components.thinking import pictures_to_think_with
+from search_ui.markdown import escaped
+from search_ui.printing import VIEW_TITLES
+
+if TYPE_CHECKING:
+    from search_ui.components.state import PageState
+    from search_ui.library import LibraryOverview
+    from search_ui.results import SearchHit, SearchResult
+
+_BEST, _ROWS = "Best matches", "Three rows"
+_EMPTY = {
+    View.SAME_SAMPLE: "No other slice of its sample is indexed, or passes the filters.",
+    View.SAME_RESERVOIR: "No other sample of its reservoir is indexed, or passes the filters.",
+    View.OTHER_RESERVOIRS: "Nothing of other reservoirs is indexed, or passes the filters.",
+}
+
+
+def answer(result: SearchResult, overview: LibraryOverview) -> None:
+    """Show an answer.
+
+    Args:
+        result: The answer to the wish.
+        overview: What is indexed.
+    """
+    state = page_state()
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        _mode(state)
+        st.caption(_summary(result))
+    for note in (*state.notes, *result.notes):
+        st.info(escaped(note[:1].upper() + note[1:]), icon=":material/info:")
+    _marks_line(state, shown_hits(result))
+    if result.views:
+        _rows(result)
+    elif result.hits:
+        gallery(_narrowed(result.hits), name="best", ranked=result.ranked)
+    else:
+        _nothing(state, result)
+    pictures_to_think_with(result, overview)
+    opened = next((hit for hit in shown_hits(result) if hit.row.row_id == state.opened), None)
+    if opened is not None:
+        state.opened = None
+        hit_dialog(opened, result)
+
+
+def shown_hits(result: SearchResult) -> tuple[SearchHit, ...]:
+    """Every slice that an answer shows, once."""
+    hits = [*(hit for hits in result.views.values() for hit in hits), *result.hits]
+    return tuple({hit.row.row_id: hit for hit in hits}.values())
+
+
+def _mode(state: PageState) -> None:
+    st.session_state["mode"] = _ROWS if state.wish.three_rows else _BEST
+    st.segmented_control(
+        "Show",
+        [_BEST, _ROWS],
+        key="mode",
+        required=True,
+        label_visibility="collapsed",
+        on_change=lambda: state.ask(three_rows=st.session_state["mode"] == _ROWS),
+    )
+
+
+def _summary(result: SearchResult) -> str:
+    count = len(shown_hits(result))
+    hits = "1 hit" if count == 1 else f"{count:,} hits"
+    hidden = result.funnel.hidden_own
+    own = f" · {hidden:,} of its own sample hidden" if hidden else ""
+    model = result.model.bundle_id or result.model.collection
+    seconds = result.timings_ms["total"] / 1000
+    return f"{hits}{own} · {seconds:.2f} s · {escaped(model)}"
+
+
+def _rows(result: SearchResult) -> None:
+    for view, hits in result.views.items():
+        mark = MARKS[view]
+        st.markdown(f"### :small[{mark.sign}] {VIEW_TITLES[view].capitalize()}")
+        if hits:
+            gallery(_narrowed(hits), name=str(view), ranked=result.ranked)
+        else:
+            st.caption(_EMPTY[view])
+
+
+def _marks_line(state: PageState, hits: tuple[SearchHit, ...]) -> None:
+    marked = sum(hit.row.row_id in state.marks for hit in hits)
+    if not marked:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.toggle(f"Only the {marked:,} marked", key="only_marked")
+        st.button("Unmark all", type="tertiary", on_click=_unmark)
+
+
+def _unmark() -> None:
+    state = page_state()
+    state.marks = frozenset()
+    state.serial += 1
+
+
+def _narrowed(hits: tuple[SearchHit, ...]) -> list[SearchHit]:
+    marks = page_state().marks
+    is_narrow = bool(st.session_state.get("only_marked")) and bool(marks)
+    return [hit for hit in hits if not is_narrow or hit.row.row_id in marks]
+
+
+def _nothing(state: PageState, result: SearchResult) -> None:
+    with st.container(border=True, horizontal_alignment="center", key="no_hits"):
+        st.markdown("### Nothing passes these filters")
+        steps = result.funnel.steps
+        lost = next(
+            (
+                later.step
+                for earlier, later in pairwise(steps)
+                if earlier.slices and not later.slices
+            ),
+            None,
+        )
+        if lost is not None and lost != "shown":
+            st.markdown(f"After “{escaped(lost)}” none is left.")
+        st.button("Clear all filters", on_click=state.clear_filters, key="clear_from_empty")

@@ -1,0 +1,183 @@
+"""A hit as a card: its picture, whose it is, how alike, what is known of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from encoder.sheets import length_label, scale_bar_um
+from infra.pictures import thumbnail_key
+from search_ui.components.palette import MARKS
+from search_ui.components.state import page_state
+from search_ui.components.wording import (
+    permeability_words,
+    place_of,
+    porosity_words,
+    rock,
+    safe,
+    with_prediction,
+)
+from search_ui.markdown import escaped
+from search_ui.printing import VIEW_TITLES, rank_text
+from search_ui.requests import ObjectQuery
+from search_ui.resources import Picture, picture_url
+from search_ui.scales import shown_pixels, width_um
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from infra.indexing.records import SliceRow
+    from search_ui.results import SearchHit
+
+CARD_WIDTH = 190
+"""Narrowest card, in pixels."""
+
+
+def gallery(hits: Iterable[SearchHit], *, name: str, ranked: int) -> None:
+    """Show hits as cards, as many side by side as there is room for.
+
+    Args:
+        hits: The hits.
+        name: Tells this gallery from others of the page.
+        ranked: See `SearchResult.ranked`.
+    """
+    with st.grid("auto", min_column_width=CARD_WIDTH, gap="small", key=f"gallery_{name}"):
+        for hit in hits:
+            with st.container(border=True, key=f"card_{name}_{hit.row.row_id}", gap="xsmall"):
+                _card(hit, name=name, ranked=ranked)
+
+
+def picture_html(row: SliceRow, *, alt: str, badges: str = "") -> str:
+    """A slice's small picture with its scale bar.
+
+    Args:
+        row: The slice.
+        alt: What it shows, in words.
+        badges: What lies on it, as HTML.
+    """
+    key = thumbnail_key(row.object_key, row.generation, slice_index=row.slice_index)
+    source = picture_url(key, kind=Picture.THUMB)
+    image = f'<img src="{safe(source)}" alt="{safe(alt)}" loading="lazy" decoding="async">'
+    return f'<div class="litho-pic">{image}{badges}{_scale_bar(row)}</div>'
+
+
+def meter_html(similarity: float) -> str:
+    """A similarity as a bar."""
+    share = f"{100 * min(max(similarity, 0.0), 1.0):.1f}%"
+    return f'<div class="litho-meter" aria-hidden="true"><i style="width:{share}"></i></div>'
+
+
+def properties_html(row: SliceRow) -> str:
+    """Measured and predicted properties, one line each."""
+    known = row.numbers
+    predicted_porosity = known.get("predicted_porosity")
+    predicted_permeability = known.get("predicted_permeability_md")
+    lines = (
+        (
+            "Porosity",
+            with_prediction(
+                porosity_words(known.get("porosity")),
+                None if predicted_porosity is None else porosity_words(predicted_porosity),
+            ),
+        ),
+        (
+            "Permeability",
+            with_prediction(
+                permeability_words(known.get("permeability_md")),
+                None
+                if predicted_permeability is None
+                else permeability_words(predicted_permeability),
+            ),
+        ),
+    )
+    return "".join(
+        f'<div class="line" title="{name}: {safe(text)}"><span class="dim">{name}</span> '
+        f"{safe(text)}</div>"
+        for name, text in lines
+    )
+
+
+def _card(hit: SearchHit, *, name: str, ranked: int) -> None:
+    state = page_state()
+    row = hit.row
+    key = f"{name}_{row.row_id}"
+    whose = rock(row.reservoir, row.sample)
+    place = place_of(row)
+    st.html(_card_html(hit, ranked=ranked, is_marked=row.row_id in state.marks))
+    st.button(
+        f"Open hit {hit.rank}: {escaped(whose)} {escaped(place)}",
+        key=f"open_{key}",
+        on_click=_open,
+        args=(row.row_id,),
+    )
+    with st.container(horizontal=True, gap="xsmall", key=f"actions_{key}"):
+        st.button(
+            "More like this",
+            key=f"like_{key}",
+            type="tertiary",
+            icon=":material/image_search:",
+            on_click=state.look_for,
+            args=((ObjectQuery(object_key=row.object_key, slice_index=row.slice_index),),),
+        )
+        if row.reservoir is not None:
+            st.button(
+                f"Exclude reservoir {escaped(row.reservoir)}",
+                key=f"icon_out_{key}",
+                type="tertiary",
+                icon=":material/block:",
+                help=f"Show nothing of reservoir {escaped(row.reservoir)}",
+                on_click=state.exclude_reservoir,
+                args=(row.reservoir,),
+            )
+        is_marked = row.row_id in state.marks
+        st.button(
+            "Unmark" if is_marked else "Mark in the plots",
+            key=f"icon_mark_{key}",
+            type="tertiary",
+            icon=":material/bookmark_remove:" if is_marked else ":material/bookmark_add:",
+            help="No longer mark it" if is_marked else "Mark it in the cross plot",
+            on_click=state.toggle_mark,
+            args=(row.row_id,),
+        )
+
+
+def _card_html(hit: SearchHit, *, ranked: int, is_marked: bool) -> str:
+    row = hit.row
+    mark = MARKS[hit.view]
+    place = place_of(row)
+    whose = rock(row.reservoir, row.sample)
+    alt = f"Hit {hit.rank}: {whose}, {place or 'whole image'}, similarity {hit.similarity:.3f}"
+    badges = f'<span class="rank">{hit.rank}</span>'
+    if place:
+        badges += f'<span class="place">{safe(place)}</span>'
+    view = "" if hit.view is None else VIEW_TITLES[hit.view]
+    rank = rank_text(hit.absolute_rank, ranked)
+    return (
+        f"{picture_html(row, alt=alt, badges=badges)}"
+        f'<div class="litho-text{" litho-marked" if is_marked else ""}">'
+        f'<div class="line" title="{safe(f"{whose} ({view})")}">'
+        f'<span style="color:{mark.color}" aria-hidden="true">{mark.sign}</span> '
+        f"<b>{safe(whose)}</b></div>"
+        f'<div class="litho-sim"><span>Similarity {hit.similarity:.3f}</span>'
+        f'<span class="dim" title="Rank among all slices, without filters">#{rank}</span></div>'
+        f"{meter_html(hit.similarity)}{properties_html(row)}</div>"
+    )
+
+
+def _scale_bar(row: SliceRow) -> str:
+    width, shown = width_um(row), shown_pixels(row)
+    if width is None or shown is None or width <= 0:
+        return ""
+    length = scale_bar_um(width)
+    # A picture that is higher than wide does not fill its square.
+    filled = min(1.0, shown[0] / shown[1])
+    share = 100 * filled * length / width
+    return (
+        f'<span class="litho-bar" style="width:calc({share:.1f}% + 0.72rem)">'
+        f"{safe(length_label(length))}<i></i></span>"
+    )
+
+
+def _open(row_id: str) -> None:
+    page_state().opened = row_id

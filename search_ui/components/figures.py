@@ -1,0 +1,191 @@
+"""Pictures to think with, as plotly figures: no page in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from search_ui.components.palette import LIBRARY, MARKS, QUERY
+from search_ui.components.wording import permeability_words, porosity_words, rock, safe
+from search_ui.printing import VIEW_TITLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from encoder.ranking import View
+    from search_ui.library import SamplePoint
+    from search_ui.results import QueryFacts, SearchHit
+
+_BINS = 24
+_LAYOUT: dict[str, Any] = {
+    "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+    "legend": {"orientation": "h", "y": -0.22, "x": 0, "title": None},
+    "dragmode": "lasso",
+}
+
+
+def view_title(view: View | None) -> str:
+    """What hits of a view are called in legends."""
+    return "origin not known" if view is None else VIEW_TITLES[view]
+
+
+def cross_plot(
+    queries: Sequence[QueryFacts],
+    hits: Sequence[SearchHit],
+    library: Iterable[SamplePoint],
+    *,
+    marks: frozenset[str],
+) -> go.Figure:
+    """Porosity against permeability; what is only predicted is hollow.
+
+    Args:
+        queries: What was looked for.
+        hits: What was found: their points can be selected, and tell their row's identity.
+        library: Samples of the library.
+        marks: Identities of marked rows.
+    """
+    figure = go.Figure()
+    _library(figure, library)
+    for view in MARKS:
+        _hits(figure, [hit for hit in hits if hit.view == view], view=view, marks=marks)
+    _queries(figure, queries)
+    figure.update_layout(
+        **_LAYOUT,
+        height=420,
+        xaxis={"title": "Porosity", "tickformat": ".0%", "rangemode": "tozero"},
+        yaxis={"title": "Permeability in mD", "type": "log", "dtick": 1, "exponentformat": "power"},
+    )
+    return figure
+
+
+def distance_plot(hits: Sequence[SearchHit], *, metric: str) -> go.Figure:
+    """How far away what was found is, by where it comes from."""
+    figure = go.Figure()
+    distances = [hit.distance for hit in hits]
+    low, high = (min(distances), max(distances)) if distances else (0.0, 1.0)
+    size = (high - low) / _BINS or max(abs(high), 1.0) / _BINS
+    for view, mark in MARKS.items():
+        of_view = [hit.distance for hit in hits if hit.view == view]
+        if of_view:
+            figure.add_histogram(
+                x=of_view,
+                name=f"{mark.sign} {view_title(view)}",
+                marker={"color": mark.color},
+                xbins={"start": low, "end": high + size, "size": size},
+                hovertemplate="%{y} at %{x}<extra></extra>",
+            )
+    figure.update_layout(
+        **{**_LAYOUT, "dragmode": "zoom"},
+        height=260,
+        barmode="stack",
+        bargap=0.08,
+        showlegend=True,
+        xaxis={"title": f"Distance ({metric})"},
+        yaxis={"title": "Hits", "rangemode": "tozero", "tickformat": "d"},
+    )
+    return figure
+
+
+def has_point(hit: SearchHit) -> bool:
+    """Whether a hit has a place in the cross plot."""
+    return _point(hit) is not None
+
+
+def _library(figure: go.Figure, library: Iterable[SamplePoint]) -> None:
+    points = [
+        (known.porosity, known.permeability_md, rock(each.reservoir, each.sample))
+        for each in library
+        if (known := each.properties).porosity is not None and known.permeability_md
+    ]
+    if points:
+        figure.add_scatter(
+            x=[point[0] for point in points],
+            y=[point[1] for point in points],
+            text=[_hover(*point) for point in points],
+            mode="markers",
+            name="the library's samples",
+            marker={"color": LIBRARY.color, "size": 6, "opacity": 0.45},
+            hovertemplate="%{text}<extra></extra>",
+        )
+
+
+def _hits(
+    figure: go.Figure, hits: Sequence[SearchHit], *, view: View | None, marks: frozenset[str]
+) -> None:
+    points = [(hit, point) for hit in hits if (point := _point(hit)) is not None]
+    if not points:
+        return
+    mark = MARKS[view]
+    symbols = [mark.symbol if measured else f"{mark.symbol}-open" for _, (_, _, measured) in points]
+    is_marked = [hit.row.row_id in marks for hit, _ in points]
+    figure.add_scatter(
+        x=[point[0] for _, point in points],
+        y=[point[1] for _, point in points],
+        customdata=[[hit.row.row_id] for hit, _ in points],
+        text=[_hit_hover(hit, point) for hit, point in points],
+        mode="markers",
+        name=f"{mark.sign} {view_title(view)}",
+        marker={
+            "color": mark.color,
+            "symbol": symbols,
+            "size": [17 if marked else 11 for marked in is_marked],
+            "line": {
+                "color": [QUERY.color if marked else mark.color for marked in is_marked],
+                "width": [3 if marked else 1.5 for marked in is_marked],
+            },
+        },
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _queries(figure: go.Figure, queries: Sequence[QueryFacts]) -> None:
+    for facts in queries:
+        known = facts.properties
+        pairs = (
+            (known.porosity, known.permeability_md, True),
+            (known.predicted_porosity, known.predicted_permeability_md, False),
+        )
+        for porosity, permeability, is_measured in pairs:
+            if porosity is None or not permeability:
+                continue
+            how = "measured" if is_measured else "predicted"
+            figure.add_scatter(
+                x=[porosity],
+                y=[permeability],
+                text=[_hover(porosity, permeability, f"the query, {how}")],
+                mode="markers",
+                name=f"{QUERY.sign} the query, {how}",
+                marker={
+                    "color": QUERY.color,
+                    "symbol": QUERY.symbol if is_measured else f"{QUERY.symbol}-open",
+                    "size": 17,
+                    "line": {"width": 1.5, "color": QUERY.color},
+                },
+                hovertemplate="%{text}<extra></extra>",
+            )
+            break  # what was measured wins over what is predicted
+
+
+def _point(hit: SearchHit) -> tuple[float, float, bool] | None:
+    """Porosity, permeability, and whether both were measured; None without both."""
+    numbers = hit.row.numbers
+    for prefix in ("", "predicted_"):
+        porosity = numbers.get(f"{prefix}porosity")
+        permeability = numbers.get(f"{prefix}permeability_md")
+        if porosity is not None and permeability:
+            return porosity, permeability, not prefix
+    return None
+
+
+def _hover(porosity: float, permeability_md: float, name: str) -> str:
+    return (
+        f"{safe(name)}<br>{porosity_words(porosity)} · {safe(permeability_words(permeability_md))}"
+    )
+
+
+def _hit_hover(hit: SearchHit, point: tuple[float, float, bool]) -> str:
+    porosity, permeability, is_measured = point
+    how = "" if is_measured else ", predicted"
+    name = f"hit {hit.rank}: {rock(hit.row.reservoir, hit.row.sample)}{how}"
+    return _hover(porosity, permeability, name)

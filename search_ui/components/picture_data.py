@@ -1,0 +1,43 @@
+"""Pictures of queries as addresses that a browser can show."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from search_ui import resources
+from search_ui.components.state import page_state
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from search_ui.query_pictures import QueryPicture
+    from search_ui.requests import FileQuery, UploadQuery
+
+_KEPT = 24
+
+
+def data_url(pixels: NDArray[np.uint8]) -> str:
+    """Write a picture as an address of itself."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "WEBP", quality=88, method=0)
+    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+
+
+def drawn(query: FileQuery | UploadQuery, *, max_side: int) -> QueryPicture:
+    """Draw a file that is looked for; remembered for this browser tab.
+
+    Raises:
+        LithoscopeError: It can't be drawn.
+    """
+    kept = page_state().pictures
+    key = query, max_side
+    if key not in kept:
+        while len(kept) >= _KEPT:
+            kept.pop(next(iter(kept)))
+        kept[key] = resources.service().draw(query, max_side=max_side)
+    return kept[key]

@@ -1,0 +1,150 @@
+"""Choosing what to look for: files of one's own, or a scan that is indexed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from encoder.errors import LithoscopeError
+from search_ui import resources
+from search_ui.components.state import page_state
+from search_ui.components.wording import file_name, modality_text, rock, safe, short
+from search_ui.markdown import escaped
+from search_ui.requests import ObjectQuery, UploadQuery
+from search_ui.resources import Picture, picture_url
+from search_ui.shell import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from search_ui.components.state import PageState
+    from search_ui.library import LibraryOverview, ScanSummary
+    from search_ui.requests import Query
+
+_PER_PAGE = 12
+_REFUSED = "refused_upload"
+
+
+def query_picker(overview: LibraryOverview, *, adds: bool = False) -> None:
+    """Let somebody choose a query; the page begins anew when they did.
+
+    Args:
+        overview: What is indexed.
+        adds: Whether it is looked for beside what is looked for already.
+    """
+    mine, indexed = st.columns([2, 3], gap="large")
+    with mine:
+        st.markdown("### Your own image")
+        _upload(adds=adds)
+    with indexed:
+        st.markdown("### A scan of the library")
+        _indexed(overview, adds=adds)
+
+
+@st.dialog("What to look for", width="large")
+def query_dialog(overview: LibraryOverview) -> None:
+    """The same, over an answer."""
+    adds = st.segmented_control(
+        "It",
+        ["replaces the query", "is looked for as well"],
+        default="replaces the query",
+        required=True,
+        key="query_dialog_adds",
+        label_visibility="collapsed",
+    )
+    query_picker(overview, adds=adds == "is looked for as well")
+
+
+def _upload(*, adds: bool) -> None:
+    state = page_state()
+    files = st.file_uploader(
+        "Drop images or volumes here",
+        accept_multiple_files=True,
+        key=f"upload_{state.serial}",
+        help="Several files are looked for as one: what is like any of them is found. A header "
+        "and its voxels (.mhd and .raw) belong together: drop both.",
+    )
+    st.caption(
+        "TIFF (stacks, 16 bit), PNG, JPEG, NumPy, HDF5, NIfTI, NRRD, MetaImage. What you upload is "
+        "kept for links to your search, and for nobody else to list."
+    )
+    if files:
+        _keep(files, adds=adds)
+
+
+def _keep(files: Sequence[UploadedFile], *, adds: bool) -> None:
+    """Keep uploaded files and look for them; what was refused is not tried again and again."""
+    state = page_state()
+    ids = tuple(each.file_id for each in files)
+    refused_ids, error = st.session_state.get(_REFUSED, ((), None))
+    if ids != refused_ids:
+        try:
+            with st.spinner("Checking your files…"):
+                tokens = resources.service().kept.keep_all({each.name: each for each in files})
+        except LithoscopeError as problem:
+            error = problem
+            st.session_state[_REFUSED] = ids, error
+        else:
+            state.names |= {token: name for name, token in tokens.items()}
+            _choose(state, [UploadQuery(token=token) for token in tokens.values()], adds=adds)
+            st.rerun()
+    if error is not None:
+        tell(error)
+
+
+def _indexed(overview: LibraryOverview, *, adds: bool) -> None:
+    state = page_state()
+    asked = st.text_input(
+        "Find a scan by name, reservoir or sample",
+        key=f"find_{state.serial}",
+        placeholder="name, reservoir or sample",
+        icon=":material/search:",
+        live=True,
+    )
+    found = overview.find(asked or "")
+    if not found:
+        st.caption("No scan is called so. Every word has to be in its name, reservoir or sample.")
+        return
+    pages = -(-len(found) // _PER_PAGE)
+    page = 1
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        scans = "scan" if len(found) == 1 else "scans"
+        st.caption(f"{len(found):,} {scans}")
+        if pages > 1:
+            page = st.pagination(
+                pages, key=f"find_page_{state.serial}_{asked}", max_visible_pages=5
+            )
+    shown = found[(page - 1) * _PER_PAGE : page * _PER_PAGE]
+    with st.grid("auto", min_column_width=132, gap="small", key="find_grid"):
+        for number, scan in enumerate(shown):
+            with st.container(border=True, key=f"card_find_{number}", gap="xsmall"):
+                _scan(scan, number=number, adds=adds)
+
+
+def _scan(scan: ScanSummary, *, number: int, adds: bool) -> None:
+    state = page_state()
+    name = file_name(scan.object_key)
+    slices = "1 slice" if scan.n_slices == 1 else f"{scan.n_slices:,} slices"
+    whose = rock(scan.reservoir, scan.sample)
+    source = picture_url(scan.thumbnail_key, kind=Picture.THUMB)
+    title = safe(f"{scan.object_key}, {modality_text(scan.modality)}")
+    st.html(
+        f'<div class="litho-pic"><img src="{safe(source)}" alt="{safe(f"Scan {name}, {whose}")}" '
+        f'loading="lazy"></div><div class="litho-text" title="{title}"><div class="line"><b>'
+        f'{safe(whose)}</b></div><div class="line dim">{safe(short(name, 40))}</div>'
+        f'<div class="line dim">{slices}</div></div>'
+    )
+    is_picked = st.button(
+        f"Look for {escaped(name)} of {escaped(whose)}", key=f"open_find_{number}"
+    )
+    if is_picked:
+        _choose(state, [ObjectQuery(object_key=scan.object_key)], adds=adds)
+        st.rerun()
+
+
+def _choose(state: PageState, queries: Sequence[Query], *, adds: bool) -> None:
+    former = state.wish.queries if adds and state.has_query else ()
+    state.look_for(dict.fromkeys((*former, *queries)))

@@ -1,0 +1,127 @@
+"""How the pages look: options of Streamlit, and a style of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from search_ui.components.palette import ACCENT_DARK, ACCENT_LIGHT, QUERY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LIGHT = {
+    "primaryColor": ACCENT_LIGHT,
+    "backgroundColor": "#FFFFFF",
+    "secondaryBackgroundColor": "#F4F6F5",
+    "textColor": "#1D2523",
+    "borderColor": "#D5DCDA",
+    "linkColor": ACCENT_LIGHT,
+}
+_DARK = {
+    "primaryColor": ACCENT_DARK,
+    "backgroundColor": "#12181A",
+    "secondaryBackgroundColor": "#1B2326",
+    "textColor": "#E6ECEA",
+    "borderColor": "#37433F",
+    "linkColor": ACCENT_DARK,
+}
+
+OPTIONS: Mapping[str, object] = {
+    **{f"theme.light.{name}": value for name, value in _LIGHT.items()},
+    **{f"theme.dark.{name}": value for name, value in _DARK.items()},
+    "theme.light.sidebar.backgroundColor": "#F4F6F5",
+    "theme.light.sidebar.secondaryBackgroundColor": "#FFFFFF",
+    "theme.dark.sidebar.backgroundColor": "#171E20",
+    "theme.dark.sidebar.secondaryBackgroundColor": "#222C2F",
+    "theme.baseRadius": "0.5rem",
+    "theme.showWidgetBorder": True,
+    "theme.headingFontWeights": [650, 650, 600, 600, 600, 600],
+    "theme.headingFontSizes": ["1.9rem", "1.45rem", "1.15rem", "1rem", "0.9rem", "0.85rem"],
+    "client.showErrorDetails": "none",
+    "client.toolbarMode": "viewer",
+    "browser.gatherUsageStats": False,
+    "server.fileWatcherType": "none",
+}
+"""Options of Streamlit that the pages are made for."""
+
+STYLE = f"""
+<style>
+.stMainBlockContainer {{ padding: 4.4rem 2.2rem 3rem; max-width: 1800px; }}
+[data-testid="stSidebarUserContent"] {{ padding-bottom: 2rem; }}
+.litho-pic {{
+  position: relative; background: light-dark(#E9EDEC, #0B1012); border-radius: 0.4rem;
+  overflow: hidden; aspect-ratio: 1; display: grid; place-items: center;
+}}
+.litho-pic img {{ width: 100%; height: 100%; object-fit: contain; display: block; }}
+.litho-pic .none {{ font-size: 0.8rem; opacity: 0.7; padding: 0.5rem; text-align: center; }}
+.litho-pic .rank, .litho-pic .place, .litho-bar {{
+  position: absolute; font-size: 0.72rem; line-height: 1.25; color: #FFF;
+  background: rgba(10, 18, 18, 0.78); border-radius: 0.25rem; padding: 0.08rem 0.36rem;
+}}
+.litho-pic .rank {{ top: 0.35rem; left: 0.35rem; font-weight: 650; }}
+.litho-pic .place {{ top: 0.35rem; right: 0.35rem; }}
+.litho-bar {{ bottom: 0.35rem; left: 0.35rem; }}
+.litho-bar i {{ display: block; height: 3px; background: #FFF; margin-top: 1px; min-width: 4px; }}
+.litho-text {{ font-size: 0.85rem; line-height: 1.45; margin-top: 0.45rem; }}
+.litho-text b {{ font-weight: 650; overflow-wrap: anywhere; }}
+.litho-text .dim, .litho-dim {{ opacity: 0.72; }}
+.litho-text .line {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+.litho-meter {{
+  height: 5px; border-radius: 3px; background: light-dark(#DDE4E2, #2B3639);
+  margin: 0.15rem 0 0.3rem; overflow: hidden;
+}}
+.litho-meter i {{
+  display: block; height: 100%; background: light-dark({ACCENT_LIGHT}, {ACCENT_DARK});
+}}
+.litho-sim {{ display: flex; justify-content: space-between; gap: 0.5rem; }}
+[class*="st-key-card_"] {{ position: relative; }}
+[class*="st-key-card_"]:has(.litho-marked) {{ border-color: {QUERY.color}; border-width: 2px; }}
+[class*="st-key-open_"] {{ position: absolute !important; inset: 0 0 2.6rem 0; z-index: 2; }}
+[class*="st-key-open_"] .stButton, [class*="st-key-open_"] button {{
+  width: 100% !important; height: 100%; opacity: 0;
+}}
+[class*="st-key-open_"] button {{ cursor: zoom-in; }}
+[class*="st-key-open_"] button:focus-visible {{
+  opacity: 1; background: transparent !important; color: transparent !important;
+  box-shadow: 0 0 0 3px light-dark({ACCENT_LIGHT}, {ACCENT_DARK});
+}}
+[class*="st-key-card_find_"] [class*="st-key-open_"] {{ inset: 0; }}
+[class*="st-key-actions_"] button {{ font-size: 0.82rem; min-height: 1.8rem; padding: 0; }}
+[class*="st-key-actions_"] button p {{ font-size: 0.82rem; }}
+[class*="st-key-icon_"] button [data-testid="stMarkdownContainer"] {{
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+}}
+[class*="st-key-card_"]:hover .litho-pic img {{ filter: brightness(1.08); }}
+.litho-funnel {{
+  display: grid; grid-template-columns: minmax(7rem, 16rem) 1fr auto; gap: 0.3rem 0.8rem;
+  font-size: 0.86rem; align-items: center; margin-bottom: 0.6rem;
+}}
+.litho-funnel .track {{
+  background: light-dark(#E9EDEC, #232D30); border-radius: 3px; height: 0.8rem;
+}}
+.litho-funnel .track i {{
+  display: block; height: 100%; border-radius: 3px; min-width: 2px;
+  background: light-dark({ACCENT_LIGHT}, {ACCENT_DARK});
+}}
+.litho-funnel .n {{ text-align: right; font-variant-numeric: tabular-nums; }}
+.litho-hist {{
+  display: flex; align-items: flex-end; gap: 1px; height: 2.6rem; margin: -0.4rem 0 -1.2rem;
+}}
+.litho-hist i {{ flex: 1; border-radius: 1px 1px 0 0; }}
+.litho-hist .in {{ background: light-dark({ACCENT_LIGHT}, {ACCENT_DARK}); opacity: 0.75; }}
+.litho-hist .out {{ background: light-dark(#C3CCCA, #46524F); }}
+.litho-facts {{
+  display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 0.9rem; font-size: 0.86rem;
+}}
+.litho-facts dt {{ opacity: 0.72; }}
+.litho-facts dd {{ margin: 0; overflow-wrap: anywhere; }}
+.litho-query {{ display: flex; gap: 1rem; align-items: flex-start; }}
+.litho-query-pic {{ flex: 0 0 9.5rem; max-width: 40%; }}
+.litho-query .litho-text {{ margin-top: 0; min-width: 0; font-size: 0.92rem; }}
+.litho-whole {{ aspect-ratio: auto; }}
+.litho-region {{ position: absolute; border: 2px solid {QUERY.color}; outline: 999px solid #0007; }}
+.litho-legend {{ display: flex; flex-wrap: wrap; gap: 0.2rem 1.1rem; font-size: 0.84rem; }}
+.litho-chain {{ font-size: 0.9rem; line-height: 1.6; }}
+</style>
+"""
+"""The pages' own style; it follows the theme by ``light-dark``."""

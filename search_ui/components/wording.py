@@ -1,0 +1,82 @@
+"""Names, numbers and places in words that a page may show: names are anyone's, and stay text."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from encoder.errors import printable
+from search_ui.printing import NOT_MEASURED, permeability_text
+
+if TYPE_CHECKING:
+    from infra.indexing.records import SliceRow
+    from search_ui.results import QueryFacts
+
+_NAME_LENGTH = 120
+_MODALITIES = {"micro_ct": "micro-CT", "thin_section": "thin section"}
+NOT_KNOWN = "not known"
+
+
+def safe(text: str) -> str:
+    """Write anyone's text so that HTML shows it as it is."""
+    return html.escape(printable(text), quote=True)
+
+
+def short(text: str, length: int = _NAME_LENGTH) -> str:
+    """Cut the middle out of a long name: both ends tell files apart."""
+    if len(text) <= length:
+        return text
+    head = length // 2
+    return f"{text[:head]}…{text[len(text) - (length - head - 1) :]}"
+
+
+def file_name(name: str) -> str:
+    """The last part of a key or path."""
+    return name.rsplit("/", 1)[-1]
+
+
+def rock(reservoir: str | None, sample: str | None) -> str:
+    """Whose a slice is, in words."""
+    return f"{reservoir or 'reservoir not known'} · {sample or 'sample not known'}"
+
+
+def modality_text(modality: str | None) -> str:
+    """How it was imaged, as people write it."""
+    return NOT_KNOWN if modality is None else _MODALITIES.get(modality, modality)
+
+
+def porosity_words(value: float | None) -> str:
+    """A porosity with its unit."""
+    return NOT_MEASURED if value is None else f"{100 * value:.3g} %"
+
+
+def permeability_words(value: float | None) -> str:
+    """A permeability with its unit."""
+    return NOT_MEASURED if value is None else f"{permeability_text(value)} mD"
+
+
+def with_prediction(measured: str, predicted: str | None) -> str:
+    """A measured value, and the predicted one beside it where there is one."""
+    return measured if predicted is None else f"{measured} (predicted {predicted})"
+
+
+def place_of(row: SliceRow) -> str:
+    """Where a slice lies in its scan; empty for a whole image."""
+    place = row.position
+    if place.get("plane") is not None:
+        share = place.get("position")
+        depth = "" if share is None else f" · {100 * float(share):.0f} %"
+        return f"plane {int(place['plane'])}{depth}"
+    return f"tile {row.slice_index}" if place.get("tile") else ""
+
+
+def query_title(facts: QueryFacts, name: str | None = None) -> str:
+    """What is looked for, in a line.
+
+    Args:
+        facts: What is known of it.
+        name: What its asker calls it; None for the last part of its name.
+    """
+    shown = short(name or file_name(facts.name), 60)
+    slices = "" if facts.n_slices == 1 else f" · {facts.n_slices} slices"
+    return f"{shown}{slices}"

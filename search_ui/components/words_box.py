@@ -1,0 +1,74 @@
+"""Filters in words, and everything that is asked for as chips."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from encoder.errors import LithoscopeError
+from search_ui.components.state import blank, page_state
+from search_ui.markdown import escaped
+from search_ui.query_words import Understood, chips_of, understand, without
+from search_ui.shell import tell
+
+if TYPE_CHECKING:
+    from search_ui.library import LibraryOverview
+    from search_ui.query_words import Chip
+
+_HINT = "such as: exclude reservoir E2, porosity 0.15 to 0.25, only micro-CT"
+
+
+def words_box(overview: LibraryOverview) -> None:
+    """Ask for words, show what was understood of them, and what was not.
+
+    Args:
+        overview: What is indexed, and can be named.
+    """
+    state = page_state()
+    key = "words"
+    with st.form("words_form", clear_on_submit=True, border=False):
+        line = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+        text = line.text_input(
+            "Filter in your own words", key=key, placeholder=_HINT, icon=":material/edit:"
+        )
+        is_said = line.form_submit_button("Apply", icon=":material/keyboard_return:")
+    if is_said and text:
+        understood = understand(text, overview.names)
+        state.not_understood = understood.not_understood
+        try:
+            state.wish = understood.apply(state.wish)
+        except LithoscopeError as error:
+            tell(error)
+        else:
+            st.rerun()
+    _chips()
+    for words in state.not_understood:
+        st.warning(f"Not understood: {escaped(words)}", icon=":material/help:")
+
+
+def _chips() -> None:
+    state = page_state()
+    chips = chips_of(replace(state.wish, three_rows=False))
+    if not chips:
+        return
+    with st.container(horizontal=True, gap="xsmall", key="chips"):
+        for number, chip in enumerate(chips):
+            st.button(
+                escaped(chip.text),
+                key=f"chip_{number}",
+                icon=":material/close:",
+                icon_position="right",
+                help="No longer ask for this",
+                on_click=_remove,
+                args=(chips, chip),
+            )
+
+
+def _remove(chips: tuple[Chip, ...], gone: Chip) -> None:
+    state = page_state()
+    fresh = replace(blank(), queries=state.wish.queries, three_rows=state.wish.three_rows)
+    left = Understood(chips=without(chips, gone))
+    state.wish = left.apply(fresh)
+    state.not_understood = ()

@@ -1,0 +1,62 @@
+"""The search page: what is looked for, filters beside it, and the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from search_ui import resources
+from search_ui.components.answer import answer
+from search_ui.components.filters import filter_panel
+from search_ui.components.messages import guarded
+from search_ui.components.query_picker import query_picker
+from search_ui.components.query_strip import query_strip
+from search_ui.components.state import Answered, page_state
+from search_ui.components.theme import STYLE
+from search_ui.components.words_box import words_box
+
+if TYPE_CHECKING:
+    from search_ui.library import LibraryOverview
+
+
+def render() -> None:
+    """Show the page."""
+    st.html(STYLE)
+    overview = resources.service().library.overview()
+    state = page_state()
+    if not state.has_query:
+        _begin(overview)
+        return
+    with st.sidebar:
+        filter_panel(overview)
+    strip = st.container()
+    words_box(overview)
+    with guarded():
+        _ask()
+    with strip:
+        query_strip(state.result, overview)
+    if state.result is not None:
+        answer(state.result, overview)
+
+
+def _begin(overview: LibraryOverview) -> None:
+    st.markdown("# What is this rock like?")
+    st.markdown(
+        "Show Lithoscope a picture of a rock, and see which samples of the library look and behave "
+        "like it, in other reservoirs first of all."
+    )
+    query_picker(overview)
+
+
+def _ask() -> None:
+    """Have the wish answered, unless it is already.
+
+    Raises:
+        LithoscopeError: It can't be answered.
+    """
+    state = page_state()
+    if state.result is None:
+        with st.skeleton(height=420):
+            found = resources.service().search(state.wish)
+        state.answered = Answered(state.wish, found)
