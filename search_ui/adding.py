@@ -5,6 +5,7 @@ Whoever watches the bucket indexes them. What is known of a scan goes with it, a
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
@@ -25,8 +26,9 @@ from infra.store_errors import BadMetadataError, ObjectMissingError, StoreError
 from infra.store_keys import check_key, check_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
     from encoder.metadata.records import Modality, Scalar
     from infra.object_store import ObjectStat
@@ -223,6 +225,32 @@ class Adding:
             return self._objects.stat(key)
         except ObjectMissingError:
             return None
+
+
+def write_files(files: Iterable[tuple[str, BinaryIO]], folder: Path) -> list[Added]:
+    """Write what a browser sent into a folder, each under its own name.
+
+    Args:
+        files: Names as the browser tells them, and contents.
+        folder: An empty one.
+
+    Returns:
+        What can't be written: names that are none, or that two have.
+    """
+    refused = []
+    for told, content in files:
+        name = told.replace("\\", "/").rpartition("/")[2]
+        if not name or name.startswith(".") or not name.isprintable():
+            refused.append(_refused(told, "no name of a file; rename it"))
+            continue
+        try:
+            with (folder / name).open("xb") as file:
+                shutil.copyfileobj(content, file)
+        except FileExistsError:
+            refused.append(_refused(told, "two files have this name; rename one"))
+        except OSError as error:
+            refused.append(_refused(told, f"can't be written here ({error.strerror}); rename it"))
+    return refused
 
 
 def scans_of(paths: Sequence[Path]) -> list[Path]:

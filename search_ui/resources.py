@@ -12,6 +12,7 @@ from infra.pictures import PictureKey, PictureKind
 from infra.settings import load_settings
 from infra.site import open_site
 from search_ui.access import User, user_of
+from search_ui.ingest_state import IngestMeter
 from search_ui.requests import SearchError
 from search_ui.service import SearchService
 
@@ -39,6 +40,7 @@ class Picture(StrEnum):
 class _Shared:
     site: Site
     service: SearchService
+    meter: IngestMeter
 
 
 _lock = threading.RLock()
@@ -64,6 +66,15 @@ def service() -> SearchService:
     return _opened().service
 
 
+def meter() -> IngestMeter:
+    """What tells how far the index is behind; one for all pages. Any thread may ask.
+
+    Raises:
+        LithoscopeError: See `site`.
+    """
+    return _opened().meter
+
+
 @contextlib.contextmanager
 def serving(site: Site) -> Iterator[SearchService]:
     """Share a site, which is closed by whoever opened it, and a service, which is closed here.
@@ -72,7 +83,7 @@ def serving(site: Site) -> Iterator[SearchService]:
         site: The site.
     """
     with SearchService(site) as service:
-        shared = _Shared(site, service)
+        shared = _Shared(site, service, IngestMeter(site))
         with _lock:
             _shared.append(shared)
         try:
@@ -127,5 +138,5 @@ def _opened() -> _Shared:
     with _lock:
         if not _shared:
             opened = open_site(load_settings())
-            _shared.append(_Shared(opened, SearchService(opened)))
+            _shared.append(_Shared(opened, SearchService(opened), IngestMeter(opened)))
         return _shared[-1]

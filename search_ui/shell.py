@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 TITLE = "Lithoscope"
 
+_ICON = "\N{ROCK}"
+"""Drawn by the browser itself: nothing is fetched from elsewhere."""
+
 _LOG = logging.getLogger(__name__)
 _PAGES = (
     ("search", "Search", ":material/search:"),
@@ -31,7 +34,7 @@ _PAGES = (
 
 def show() -> None:
     """Show the page that the address names."""
-    st.set_page_config(page_title=TITLE, page_icon=":material/filter_hdr:", layout="wide")
+    st.set_page_config(page_title=TITLE, page_icon=_ICON, layout="wide")
     try:
         settings = resources.site().settings
     except LithoscopeError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from infra.model_versions import GATE, GATE_AGAINST, GATE_OUTCOME
+from search_ui.components.facts import facts
 from search_ui.markdown import escaped
 
 if TYPE_CHECKING:
@@ -28,13 +29,16 @@ def model_card(version: ModelVersion) -> None:
     """Show the live model."""
     with st.container(border=True):
         st.subheader(escaped(version.bundle_id), anchor=False)
-        columns = st.columns(4)
-        columns[0].metric("Encoder", version.encoder)
-        columns[1].metric("Numbers of a vector", f"{version.dimension:,}")
         compared = version.metric.value
-        columns[2].metric("Compared by", _METRICS.get(compared.casefold(), compared))
-        columns[3].metric("Published", f"{version.published:%Y-%m-%d}")
-        st.markdown(f"Weights: {escaped(version.init)}")
+        facts(
+            {
+                "Encoder": version.encoder,
+                "Weights": version.init,
+                "Vectors": f"{version.dimension:,} numbers, compared by "
+                f"{_METRICS.get(compared.casefold(), compared)}",
+                "Published": f"{version.published:%Y-%m-%d %H:%M} UTC",
+            }
+        )
         _gate(version)
         left, right = st.columns(2, gap="large")
         with left:
