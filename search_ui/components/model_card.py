@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from infra.model_versions import GATE, GATE_AGAINST, GATE_OUTCOME
-from search_ui.components.facts import facts
+from search_ui.components.facts import facts_html
 from search_ui.markdown import escaped
 
 if TYPE_CHECKING:
@@ -30,15 +30,14 @@ def model_card(version: ModelVersion) -> None:
     with st.container(border=True):
         st.subheader(escaped(version.bundle_id), anchor=False)
         compared = version.metric.value
-        facts(
-            {
-                "Encoder": version.encoder,
-                "Weights": version.init,
-                "Vectors": f"{version.dimension:,} numbers, compared by "
-                f"{_METRICS.get(compared.casefold(), compared)}",
-                "Published": f"{version.published:%Y-%m-%d %H:%M} UTC",
-            }
-        )
+        words = _METRICS.get(compared.casefold(), compared)
+        told = [
+            ("Encoder", version.encoder),
+            ("Weights", version.init),
+            ("Vectors", f"{version.dimension:,} numbers, compared by {words}"),
+            ("Published", f"{version.published:%Y-%m-%d %H:%M} UTC"),
+        ]
+        st.html(facts_html(told))
         _gate(version)
         left, right = st.columns(2, gap="large")
         with left:
