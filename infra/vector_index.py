@@ -37,6 +37,7 @@ from infra.indexing.writing import ScanWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -211,6 +212,21 @@ class Collection:
         for row in self._store.select(self.name, where, columns=self._tables.columns):
             if live.get(row["object_key"]) == row["generation"]:
                 yield slice_from_row(row, self._tables.numbers)
+
+    def values(
+        self, columns: Sequence[str], where: Filter | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Some columns of every committed slice that passes a filter, in no order.
+
+        Args:
+            columns: The columns; ``object_key`` and ``generation`` come in any case.
+            where: Filter, or None.
+        """
+        live = {record.object_key: record.generation for record in self.records()}
+        wanted = tuple(dict.fromkeys(("object_key", "generation", *columns)))
+        for row in self._store.select(self.name, where, columns=wanted):
+            if live.get(row["object_key"]) == row["generation"]:
+                yield row
 
     def count(self, where: Filter | None = None) -> int:
         """Number of committed slices that pass a filter: exact, at the cost of reading names."""

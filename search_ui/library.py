@@ -2,173 +2,77 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import hashlib
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infra.model_versions import ModelRegistryError
+from search_ui.catalogue import Catalogue
+from search_ui.library_reading import read_overview, read_scan_page
+from search_ui.library_views import (
+    LibraryOverview,
+    NameCount,
+    SamplePoint,
+    ScanPage,
+    ScanSummary,
+    SlicePage,
+)
+from search_ui.requests import NOTHING_LIVE, SearchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable
 
+    from infra.indexing.records import ScanRecord
     from infra.site import Site
-    from search_ui.query_words import Names
-    from search_ui.rock_properties import RockProperties
+    from infra.vector_index import Collection
+
+__all__ = [
+    "Library",
+    "LibraryOverview",
+    "NameCount",
+    "SamplePoint",
+    "ScanPage",
+    "ScanSummary",
+    "SlicePage",
+]
+
+BELIEVED_SECONDS = 20.0
+"""So long equal counts are taken for an unchanged library; then metadata is compared as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScanSummary:
-    """An indexed scan in a list.
+class _Remembered:
+    """An overview, and what it was made of.
 
     Attributes:
-        object_key: Its key.
-        reservoir: Formation, or None.
-        sample: Rock sample, or None.
-        modality: How it was imaged, or None.
-        n_slices: Its slices.
-        numbers: Number columns; what is predicted is the mean over its slices (of permeability
-            the geometric one). None where not known.
-        thumbnail_key: Small picture of its middle slice.
+        counts: Collection, rows and scans.
+        digest: Of all scan records.
+        looked: When that was looked at, by the clock.
+        overview: What was made of it.
     """
 
-    object_key: str
-    reservoir: str | None
-    sample: str | None
-    modality: str | None
-    n_slices: int
-    numbers: Mapping[str, float | None]
-    thumbnail_key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NameCount:
-    """A reservoir, sample or modality and what is indexed of it.
-
-    Attributes:
-        name: Its name; None for what is not known.
-        n_samples: Its samples.
-        n_scans: Its scans.
-        n_slices: Its slices.
-    """
-
-    name: str | None
-    n_samples: int
-    n_scans: int
-    n_slices: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplePoint:
-    """A sample of the porosity-permeability cross plot.
-
-    Attributes:
-        reservoir: Formation, or None.
-        sample: Its name; None where it is not known: then it is one scan.
-        object_keys: Its scans.
-        n_slices: Its slices.
-        properties: What is measured and predicted of it.
-    """
-
-    reservoir: str | None
-    sample: str | None
-    object_keys: tuple[str, ...]
-    n_slices: int
-    properties: RockProperties
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LibraryOverview:
-    """What is indexed.
-
-    Attributes:
-        collection: Where.
-        bundle_id: The model; None where it is not published.
-        scans: By key.
-        reservoirs: By name, those that are not known last.
-        modalities: Likewise.
-        samples: By reservoir and name.
-        coverage: Scans of which each number column is known.
-    """
-
-    collection: str
-    bundle_id: str | None
-    scans: tuple[ScanSummary, ...] = ()
-    reservoirs: tuple[NameCount, ...] = ()
-    modalities: tuple[NameCount, ...] = ()
-    samples: tuple[SamplePoint, ...] = ()
-    coverage: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def n_slices(self) -> int:
-        """Slices of all scans."""
-        return sum(scan.n_slices for scan in self.scans)
-
-    @property
-    def names(self) -> Names:
-        """What can be named in filters."""
-        raise NotImplementedError
-
-    def values(self, name: str) -> tuple[float, ...]:
-        """Known values of a number column, one for each scan: for histograms."""
-        raise NotImplementedError
-
-    def find(self, text: str) -> tuple[ScanSummary, ...]:
-        """Scans whose key, reservoir or sample holds every word of a text."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlicePage:
-    """A slice of a scan that is looked at.
-
-    Attributes:
-        slice_index: Its number.
-        place: Where it lies in the scan, in words.
-        position: Likewise, 0 to 1 along a volume's axis; None for images.
-        thumbnail_key: Its small picture.
-        preview_key: Its large picture.
-        width_um: Width that it shows, or None.
-        numbers: Its number columns.
-    """
-
-    slice_index: int
-    place: str
-    position: float | None
-    thumbnail_key: str
-    preview_key: str
-    width_um: float | None
-    numbers: Mapping[str, float | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanPage:
-    """Everything that is known of an indexed scan.
-
-    Attributes:
-        object_key: Its key.
-        reservoir: Formation, or None.
-        sample: Rock sample, or None.
-        modality: How it was imaged, or None.
-        properties: What is measured, and predicted on the mean of its slices.
-        pixel_size_um: Size of a pixel, or None.
-        facts: Facts of the file: format, size, type of its pixels, grey window.
-        free: Free properties.
-        slices: In order.
-    """
-
-    object_key: str
-    reservoir: str | None
-    sample: str | None
-    modality: str | None
-    properties: RockProperties
-    pixel_size_um: float | None
-    facts: Mapping[str, Any]
-    free: Mapping[str, Any]
-    slices: tuple[SlicePage, ...]
+    counts: tuple[str, int, int]
+    digest: str
+    looked: float
+    overview: LibraryOverview
 
 
 class Library:
     """The live collection, to look through. Any thread may ask."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Look through a site.
+
+        Args:
+            site: The installation.
+            clock: Seconds, of no particular beginning.
+        """
         self._site = site
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._remembered: _Remembered | None = None
 
     def overview(self) -> LibraryOverview:
         """What is indexed; remembered until something else is.
@@ -176,7 +80,25 @@ class Library:
         Raises:
             SearchError: Nothing is live.
         """
-        raise NotImplementedError
+        collection = self._live()
+        counts = (collection.name, collection.count_stored(), collection.count_scans())
+        with self._lock:  # one thread reads, the others wait for what it finds
+            known, now = self._remembered, self._clock()
+            is_same = known is not None and known.counts == counts
+            if known is not None and is_same and now - known.looked < BELIEVED_SECONDS:
+                return known.overview
+            records = list(collection.records())
+            digest = _digest(records)
+            if known is not None and is_same and known.digest == digest:
+                overview = known.overview
+            else:
+                overview = read_overview(
+                    collection, records, bundle_id=self._bundle_id(collection.name)
+                )
+            self._remembered = _Remembered(
+                counts=counts, digest=digest, looked=now, overview=overview
+            )
+            return overview
 
     def scan_page(self, object_key: str) -> ScanPage:
         """Everything that is known of a scan.
@@ -184,4 +106,26 @@ class Library:
         Raises:
             SearchError: It is not indexed.
         """
-        raise NotImplementedError
+        collection = self._live()
+        record = collection.record(object_key)
+        rows = [row for row, _ in collection.slices(object_key)] if record else []
+        if record is None or not rows:
+            raise Catalogue(collection).unknown_object(object_key)
+        return read_scan_page(record, rows)
+
+    def _live(self) -> Collection:
+        name = self._site.index.live()
+        if name is None:
+            raise SearchError(NOTHING_LIVE)
+        return self._site.index.open(name)
+
+    def _bundle_id(self, collection: str) -> str | None:
+        try:
+            return self._site.models.of_collection(collection).bundle_id
+        except ModelRegistryError:  # what is indexed can be looked through all the same
+            return None
+
+
+def _digest(records: Iterable[ScanRecord]) -> str:
+    known = sorted((each.object_key, each.generation, each.metadata_hash) for each in records)
+    return hashlib.sha256(repr(known).encode("utf-8", "surrogatepass")).hexdigest()

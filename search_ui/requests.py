@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 MAX_HITS = 1000
 """Most slices, or groups, of an answer."""
 
+NOTHING_LIVE = (
+    "search: nothing is indexed yet; index scans first (`lithoscope ingest PATH --encoder dsnn "
+    "--init seed:0`, or another encoder)"
+)
+
 
 class SearchError(LithoscopeError):
     """A search that can't be answered as it was asked for."""

@@ -34,7 +34,7 @@ from search_ui.filtering import (
 from search_ui.kept_queries import KeptQueries
 from search_ui.library import Library
 from search_ui.looking_for import Lookup, Sought
-from search_ui.requests import FileQuery, SearchError, SearchRequest
+from search_ui.requests import NOTHING_LIVE, FileQuery, SearchError, SearchRequest
 from search_ui.results import (
     Funnel,
     FunnelStep,
@@ -55,11 +55,6 @@ if TYPE_CHECKING:
     from infra.site import Site
     from search_ui.query_pictures import QueryPicture
     from search_ui.requests import UploadQuery
-
-NOTHING_LIVE = (
-    "search: nothing is indexed yet; index scans first (`lithoscope ingest PATH --encoder dsnn "
-    "--init seed:0`, or another encoder)"
-)
 
 
 class Stopwatch:
