@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
+
 from infra.default_secrets import refuse_default_secrets
 from infra.logs import configure_logs
 from infra.settings import load_settings
@@ -29,6 +33,14 @@ def run_ui(*, host: str | None, port: int | None) -> int:
     told = {name: it for name, it in (("host", host), ("port", port)) if it is not None}
     try:
         serve(settings.model_copy(update={"ui": settings.ui.model_copy(update=told)}))
-    except KeyboardInterrupt:
-        return 0
+    except (KeyboardInterrupt, SystemExit) as end:
+        _end_now(end.code if isinstance(end, SystemExit) else 0)
     return 0
+
+
+def _end_now(code: object) -> None:
+    """End this process: all is closed, and to tear down torch and Streamlit takes seconds."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
