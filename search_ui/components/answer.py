@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from search_ui.results import SearchHit, SearchResult
 
 _BEST, _ROWS = "Best matches", "Three rows"
+_COLORS = {
+    View.SAME_SAMPLE: "blue",
+    View.SAME_RESERVOIR: "orange",
+    View.OTHER_RESERVOIRS: "green",
+}
+"""Streamlit's own words for the colours of `MARKS`."""
 _EMPTY = {
     View.SAME_SAMPLE: "No other slice of its sample is indexed, or passes the filters.",
     View.SAME_RESERVOIR: "No other sample of its reservoir is indexed, or passes the filters.",
@@ -89,9 +95,12 @@ def _summary(result: SearchResult) -> str:
 def _rows(result: SearchResult) -> None:
     for view, hits in result.views.items():
         mark = MARKS[view]
-        st.markdown(f"### :small[{mark.sign}] {VIEW_TITLES[view].capitalize()}")
-        if hits:
-            gallery(_narrowed(hits), name=str(view), ranked=result.ranked)
+        st.markdown(f"### :{_COLORS[view]}[{mark.sign}] {VIEW_TITLES[view].capitalize()}")
+        narrowed = _narrowed(hits)
+        if narrowed:
+            gallery(narrowed, name=str(view), ranked=result.ranked, is_row=True)
+        elif hits:
+            st.caption("None of these is marked.")
         else:
             st.caption(_EMPTY[view])
 

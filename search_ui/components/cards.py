@@ -19,30 +19,40 @@ from search_ui.components.wording import (
     with_prediction,
 )
 from search_ui.markdown import escaped
+from search_ui.places import size_um
 from search_ui.printing import VIEW_TITLES, rank_text
 from search_ui.requests import ObjectQuery
 from search_ui.resources import Picture, picture_url
-from search_ui.scales import shown_pixels, width_um
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from infra.indexing.records import SliceRow
     from search_ui.results import SearchHit
 
-CARD_WIDTH = 190
+CARD_WIDTH = 172
 """Narrowest card, in pixels."""
 
+_MOST_COLUMNS = 24
 
-def gallery(hits: Iterable[SearchHit], *, name: str, ranked: int) -> None:
+
+def gallery(hits: Sequence[SearchHit], *, name: str, ranked: int, is_row: bool = False) -> None:
     """Show hits as cards, as many side by side as there is room for.
 
     Args:
         hits: The hits.
         name: Tells this gallery from others of the page.
         ranked: See `SearchResult.ranked`.
+        is_row: Whether they stay in one row, which then scrolls.
     """
-    with st.grid("auto", min_column_width=CARD_WIDTH, gap="small", key=f"gallery_{name}"):
+    grid = st.grid(
+        min(len(hits), _MOST_COLUMNS) if is_row else "auto",
+        wrap=not is_row,
+        min_column_width=CARD_WIDTH,
+        gap="small",
+        key=f"gallery_{name}",
+    )
+    with grid:
         for hit in hits:
             with st.container(border=True, key=f"card_{name}_{hit.row.row_id}", gap="xsmall"):
                 _card(hit, name=name, ranked=ranked)
@@ -60,6 +70,23 @@ def picture_html(row: SliceRow, *, alt: str, badges: str = "") -> str:
     source = picture_url(key, kind=Picture.THUMB)
     image = f'<img src="{safe(source)}" alt="{safe(alt)}" loading="lazy" decoding="async">'
     return f'<div class="litho-pic">{image}{badges}{_scale_bar(row)}</div>'
+
+
+def scale_bar_html(width_um: float, height_um: float) -> str:
+    """A bar of a known length on a picture that fills its square's longer side.
+
+    Args:
+        width_um: Width of what is shown, in micrometres.
+        height_um: Its height.
+    """
+    if not width_um > 0:
+        return ""
+    length = scale_bar_um(width_um)
+    share = 100 * min(1.0, width_um / height_um) * length / width_um
+    return (
+        f'<span class="litho-bar">{safe(length_label(length))}'
+        f'<i style="width:{share:.1f}cqw"></i></span>'
+    )
 
 
 def meter_html(similarity: float) -> str:
@@ -166,17 +193,8 @@ def _card_html(hit: SearchHit, *, ranked: int, is_marked: bool) -> str:
 
 
 def _scale_bar(row: SliceRow) -> str:
-    width, shown = width_um(row), shown_pixels(row)
-    if width is None or shown is None or width <= 0:
-        return ""
-    length = scale_bar_um(width)
-    # A picture that is higher than wide does not fill its square.
-    filled = min(1.0, shown[0] / shown[1])
-    share = 100 * filled * length / width
-    return (
-        f'<span class="litho-bar" style="width:calc({share:.1f}% + 0.72rem)">'
-        f"{safe(length_label(length))}<i></i></span>"
-    )
+    size = size_um(row)
+    return "" if size is None else scale_bar_html(*size)
 
 
 def _open(row_id: str) -> None:

@@ -76,13 +76,13 @@ def distance_plot(hits: Sequence[SearchHit], *, metric: str) -> go.Figure:
                 hovertemplate="%{y} at %{x}<extra></extra>",
             )
     figure.update_layout(
-        **{**_LAYOUT, "dragmode": "zoom"},
-        height=260,
+        **{**_LAYOUT, "dragmode": "zoom", "legend": {**_LAYOUT["legend"], "y": -0.36}},
+        height=280,
         barmode="stack",
         bargap=0.08,
         showlegend=True,
         xaxis={"title": f"Distance ({metric})"},
-        yaxis={"title": "Hits", "rangemode": "tozero", "tickformat": "d"},
+        yaxis={"title": "Hits", "rangemode": "tozero", "tickformat": "d", "nticks": 4},
     )
     return figure
 

@@ -6,10 +6,12 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
+import streamlit as st
 from PIL import Image
 
 from search_ui import resources
 from search_ui.components.state import page_state
+from search_ui.sheet import read_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,3 +43,14 @@ def drawn(query: FileQuery | UploadQuery, *, max_side: int) -> QueryPicture:
             kept.pop(next(iter(kept)))
         kept[key] = resources.service().draw(query, max_side=max_side)
     return kept[key]
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def picture_size(key: str) -> tuple[int, int] | None:
+    """Width and height of a slice's picture; None where it is missing or damaged.
+
+    Args:
+        key: Its key, which belongs to one content for ever.
+    """
+    pixels = read_picture(resources.site().objects, key)
+    return None if pixels is None else (pixels.shape[1], pixels.shape[0])

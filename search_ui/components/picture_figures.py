@@ -151,7 +151,14 @@ def _image(source: str, size: tuple[float, float], *, axis: str) -> dict[str, An
 
 def _title(figure: go.Figure, title: str, *, left: float) -> None:
     figure.add_annotation(
-        text=title, xref="paper", yref="paper", x=left, y=1.0, yanchor="bottom", showarrow=False
+        text=title,
+        xref="paper",
+        yref="paper",
+        x=left,
+        y=1.0,
+        xanchor="left",
+        yanchor="bottom",
+        showarrow=False,
     )
 
 

@@ -114,6 +114,7 @@ def _range(state: PageState, scale: _Scale) -> None:
     st.select_slider(
         scale.title,
         scale.stops,
+        value=(scale.stops[0], scale.stops[-1]),  # tells that it is a range; the key holds what is
         key=key,
         format_func=_percent if scale.name == "porosity" else permeability_words,
         label_visibility="collapsed",

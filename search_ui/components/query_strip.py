@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from encoder.errors import LithoscopeError
-from encoder.sheets import length_label, scale_bar_um
+from search_ui.components.cards import scale_bar_html
 from search_ui.components.palette import QUERY
 from search_ui.components.picture_data import data_url, drawn
 from search_ui.components.query_picker import query_dialog
@@ -47,15 +47,14 @@ def query_strip(result: SearchResult | None, overview: LibraryOverview) -> None:
     queries = state.wish.queries
     facts = (None,) * len(queries) if result is None else result.queries
     shown = list(zip(queries, facts, strict=True))[:_SHOWN]
-    with st.container(border=True, key="query_strip", gap="small"):
-        for number, column in enumerate(
-            st.columns(len(shown)) if len(shown) > 1 else [st.container()]
-        ):
-            with column:
-                _query(*shown[number], number=number, is_alone=len(shown) == 1)
-        if len(queries) > len(shown):
-            st.caption(f"and {len(queries) - len(shown)} more, looked for as one")
-        _actions(result, overview)
+    is_alone = len(shown) == 1
+    with st.grid("auto", min_column_width=240, gap="small", key="queries"):
+        for number, (query, known) in enumerate(shown):
+            with st.container(gap="xsmall", key=f"query_{number}"):
+                _query(query, known, number=number, is_alone=is_alone)
+    if len(queries) > len(shown):
+        st.caption(f"and {len(queries) - len(shown)} more, looked for as one")
+    _actions(result, overview)
 
 
 def _query(query: Query, facts: QueryFacts | None, *, number: int, is_alone: bool) -> None:
@@ -117,13 +116,7 @@ def _picture_html(query: Query, facts: QueryFacts | None) -> str:
             return '<div class="litho-pic"><span class="none">no picture</span></div>'
         source = data_url(picture.pixels)
         if picture.width_um:
-            length = scale_bar_um(picture.width_um)
-            filled = min(1.0, picture.width_px / picture.height_px)
-            share = 100 * filled * length / picture.width_um
-            bar = (
-                f'<span class="litho-bar" style="width:calc({share:.1f}% + 0.72rem)">'
-                f"{safe(length_label(length))}<i></i></span>"
-            )
+            bar = scale_bar_html(picture.width_um, picture.width_um)
     if query.region is not None:
         box = _region_html(query.region)
     image = f'<img src="{safe(source)}" alt="{alt}">' if source else ""

@@ -10,14 +10,12 @@ import streamlit as st
 from encoder.errors import LithoscopeError
 from encoder.regions import Region
 from infra.pictures import PictureKey
-from search_ui import resources
-from search_ui.components.picture_data import data_url, drawn
+from search_ui.components.picture_data import data_url, drawn, picture_size
 from search_ui.components.picture_figures import PICTURE_CONFIG, region_figure
 from search_ui.components.state import page_state
 from search_ui.components.wording import query_title
 from search_ui.requests import ObjectQuery, SearchError
 from search_ui.resources import Picture, picture_url
-from search_ui.sheet import read_picture
 from search_ui.shell import tell
 
 if TYPE_CHECKING:
@@ -96,10 +94,10 @@ def _picture(query: Query, facts: QueryFacts) -> tuple[str, tuple[int, int]]:
         picture = drawn(replace(query, region=None), max_side=_SIDE)
         return data_url(picture.pixels), (picture.width_px, picture.height_px)
     key = facts.picture_key or ""
-    pixels = read_picture(resources.site().objects, key)
-    if pixels is None:
+    size = picture_size(key)
+    if size is None:
         raise SearchError("picture: it is missing; look for the whole scan, or index it again")
-    return picture_url(key, kind=Picture.PREVIEW), (pixels.shape[1], pixels.shape[0])
+    return picture_url(key, kind=Picture.PREVIEW), size
 
 
 def _one_slice(query: Query, facts: QueryFacts) -> Query:

@@ -40,6 +40,7 @@ OPTIONS: Mapping[str, object] = {
     "client.showErrorDetails": "none",
     "client.toolbarMode": "viewer",
     "browser.gatherUsageStats": False,
+    "global.disableWidgetStateDuplicationWarning": True,
     "server.fileWatcherType": "none",
 }
 """Options of Streamlit that the pages are made for."""
@@ -51,6 +52,7 @@ STYLE = f"""
 .litho-pic {{
   position: relative; background: light-dark(#E9EDEC, #0B1012); border-radius: 0.4rem;
   overflow: hidden; aspect-ratio: 1; display: grid; place-items: center;
+  container-type: inline-size;
 }}
 .litho-pic img {{ width: 100%; height: 100%; object-fit: contain; display: block; }}
 .litho-pic .none {{ font-size: 0.8rem; opacity: 0.7; padding: 0.5rem; text-align: center; }}
@@ -60,7 +62,7 @@ STYLE = f"""
 }}
 .litho-pic .rank {{ top: 0.35rem; left: 0.35rem; font-weight: 650; }}
 .litho-pic .place {{ top: 0.35rem; right: 0.35rem; }}
-.litho-bar {{ bottom: 0.35rem; left: 0.35rem; }}
+.litho-bar {{ bottom: 0.35rem; left: 0.35rem; white-space: nowrap; }}
 .litho-bar i {{ display: block; height: 3px; background: #FFF; margin-top: 1px; min-width: 4px; }}
 .litho-text {{ font-size: 0.85rem; line-height: 1.45; margin-top: 0.45rem; }}
 .litho-text b {{ font-weight: 650; overflow-wrap: anywhere; }}
@@ -92,29 +94,29 @@ STYLE = f"""
   position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
 }}
 [class*="st-key-card_"]:hover .litho-pic img {{ filter: brightness(1.08); }}
-.litho-funnel {{
-  display: grid; grid-template-columns: minmax(7rem, 16rem) 1fr auto; gap: 0.3rem 0.8rem;
-  font-size: 0.86rem; align-items: center; margin-bottom: 0.6rem;
-}}
+.litho-funnel {{ font-size: 0.86rem; display: grid; gap: 0.45rem; margin-bottom: 0.5rem; }}
+.litho-funnel .step {{ display: flex; justify-content: space-between; gap: 1rem; }}
+.litho-funnel .n {{ font-variant-numeric: tabular-nums; }}
 .litho-funnel .track {{
-  background: light-dark(#E9EDEC, #232D30); border-radius: 3px; height: 0.8rem;
+  display: block; background: light-dark(#E9EDEC, #232D30); border-radius: 3px; height: 0.4rem;
 }}
 .litho-funnel .track i {{
   display: block; height: 100%; border-radius: 3px; min-width: 2px;
   background: light-dark({ACCENT_LIGHT}, {ACCENT_DARK});
 }}
-.litho-funnel .n {{ text-align: right; font-variant-numeric: tabular-nums; }}
 .litho-hist {{
-  display: flex; align-items: flex-end; gap: 1px; height: 2.6rem; margin: -0.4rem 0 -1.2rem;
+  display: flex; align-items: flex-end; gap: 1px; height: 2.4rem; margin: -0.5rem 0 -0.2rem;
 }}
 .litho-hist i {{ flex: 1; border-radius: 1px 1px 0 0; }}
 .litho-hist .in {{ background: light-dark({ACCENT_LIGHT}, {ACCENT_DARK}); opacity: 0.75; }}
 .litho-hist .out {{ background: light-dark(#C3CCCA, #46524F); }}
 .litho-facts {{
-  display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 0.9rem; font-size: 0.86rem;
+  display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.2rem; font-size: 0.88rem;
+  margin: 0;
 }}
 .litho-facts dt {{ opacity: 0.72; }}
-.litho-facts dd {{ margin: 0; overflow-wrap: anywhere; }}
+.litho-facts dt, .litho-facts dd {{ margin: 0; padding: 0; }}
+.litho-facts dd {{ overflow-wrap: anywhere; }}
 .litho-query {{ display: flex; gap: 1rem; align-items: flex-start; }}
 .litho-query-pic {{ flex: 0 0 9.5rem; max-width: 40%; }}
 .litho-query .litho-text {{ margin-top: 0; min-width: 0; font-size: 0.92rem; }}

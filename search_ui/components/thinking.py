@@ -51,9 +51,9 @@ def funnel_html(funnel: Funnel) -> str:
     """What each filter leaves, as bars."""
     most = max((each.slices for each in funnel.steps), default=1) or 1
     rows = "".join(
-        f"<span>{safe(each.step)}</span>"
-        f'<span class="track" aria-hidden="true"><i style="width:{100 * each.slices / most:.2f}%">'
-        f'</i></span><span class="n">{each.slices:,}</span>'
+        f'<div><div class="step"><span>{safe(each.step)}</span>'
+        f'<span class="n">{each.slices:,}</span></div><span class="track" aria-hidden="true">'
+        f'<i style="width:{100 * each.slices / most:.2f}%"></i></span></div>'
         for each in funnel.steps
     )
     how = "Slices, exact." if funnel.exact else "Slices; scans are being written: about so many."

@@ -6,6 +6,7 @@ import html
 from typing import TYPE_CHECKING
 
 from encoder.errors import printable
+from search_ui.places import position_of
 from search_ui.printing import NOT_MEASURED, permeability_text
 
 if TYPE_CHECKING:
@@ -61,13 +62,12 @@ def with_prediction(measured: str, predicted: str | None) -> str:
 
 
 def place_of(row: SliceRow) -> str:
-    """Where a slice lies in its scan; empty for a whole image."""
-    place = row.position
-    if place.get("plane") is not None:
-        share = place.get("position")
-        depth = "" if share is None else f" · {100 * float(share):.0f} %"
-        return f"plane {int(place['plane'])}{depth}"
-    return f"tile {row.slice_index}" if place.get("tile") else ""
+    """Where a slice lies in its scan, short enough for a picture; empty for a whole image."""
+    plane = row.position.get("plane")
+    if isinstance(plane, int):
+        share = position_of(row)
+        return f"plane {plane + 1}" + ("" if share is None else f" · {100 * share:.0f} %")
+    return f"tile {row.slice_index + 1}" if row.position.get("tile") else ""
 
 
 def query_title(facts: QueryFacts, name: str | None = None) -> str:

@@ -30,11 +30,13 @@ def render() -> None:
         return
     with st.sidebar:
         filter_panel(overview)
-    strip = st.container()
-    words_box(overview)
+    with st.container(border=True, key="head"):
+        looked_for, said = st.columns(2, gap="large")
+    with said:
+        words_box(overview)
     with guarded():
         _ask()
-    with strip:
+    with looked_for:
         query_strip(state.result, overview)
     if state.result is not None:
         answer(state.result, overview)
