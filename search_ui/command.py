@@ -125,7 +125,7 @@ def _draw(
     from search_ui.sheet import result_sheet  # noqa: PLC0415  matplotlib, for its font
 
     pictures = [
-        service.picture(query) if isinstance(query, FileQuery) else None
+        service.draw(query) if isinstance(query, FileQuery) else None
         for query in request.queries
     ]
     sheet = result_sheet(result, service.site.objects, pictures=pictures)

@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from encoder.decoding import DecodedScan, DecodeLimits, DecodeOptions, DecoderPool
+from encoder.errors import printable
+from search_ui.query_pictures import QueryPicture
+from search_ui.requests import SearchError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from encoder.inference import Encoded, EncodingSession
     from encoder.planes import ReadOptions
+    from encoder.regions import Region
     from infra.model_versions import ModelVersion
     from infra.site import Site
 
 PICTURE_SIDE = 256
 """Longest side of a query's picture on a sheet, in pixels."""
+
+
+_REMEMBERED = 32
+"""Parts of files whose vectors are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePart:
+    """What is wanted of a file.
+
+    Attributes:
+        read: What its reader needs to be told; None for nothing.
+        slice_index: The slice's number; None for all of them.
+        region: Part of the slice, or of the whole image; None for all of it.
+    """
+
+    read: ReadOptions | None = None
+    slice_index: int | None = None
+    region: Region | None = None
+
+    def options(self, options: DecodeOptions) -> DecodeOptions:
+        """Give options that ask for this part only."""
+        indices = None if self.slice_index is None else frozenset({self.slice_index})
+        return replace(options, indices=indices, region=self.region)
 
 
 class QueryEncoder:
@@ -32,6 +59,7 @@ class QueryEncoder:
         self._pool: DecoderPool | None = None
         self._version: ModelVersion | None = None
         self._session: EncodingSession | None = None
+        self._encoded: dict[object, Encoded] = {}
 
     def load(self, version: ModelVersion) -> None:
         """Load a model ahead of the first file.
@@ -47,15 +75,17 @@ class QueryEncoder:
         path: Path,
         version: ModelVersion,
         *,
-        read: ReadOptions | None,
+        part: FilePart,
         pixel_size_um: float | None = None,
     ) -> Encoded:
-        """Turn every slice of a file into a vector, and predict its properties.
+        """Turn the slices of a file into vectors, and predict their properties.
+
+        What was encoded last is remembered: other filters ask for the same vectors.
 
         Args:
             path: The file.
             version: The model.
-            read: What the reader needs to be told, or None.
+            part: What is wanted of it.
             pixel_size_um: Of the file; None for what itself tells.
 
         Returns:
@@ -63,35 +93,61 @@ class QueryEncoder:
 
         Raises:
             ScanError: The file can't be used.
-            LithoscopeError: The model can't be loaded.
+            LithoscopeError: The model can't be loaded, or there is no such slice.
         """
+        key = (version.bundle_id, path, _signs(path), part, pixel_size_um)
         with self._lock:
             session = self._load(version)
-            options = DecodeOptions.for_encoding(session.encoder.preprocessing, read)
+            if key in self._encoded:
+                self._encoded[key] = self._encoded.pop(key)
+                return self._encoded[key]
+            preprocessing = session.encoder.preprocessing
+            options = part.options(DecodeOptions.for_encoding(preprocessing, part.read))
             scan = self._decoders().decode(path, options)
+            if not scan.slices:
+                raise _no_such_slice(scan, part, n_slices=len(options.slicing.places(scan.info)))
             told = scan.info.pixel_size_um
-            return session.encode_and_predict(
+            encoded = session.encode_and_predict(
                 np.stack([piece.pixels for piece in scan.slices]),
                 pixel_size_um=told if pixel_size_um is None else pixel_size_um,
             )
+            self._encoded[key] = encoded
+            while len(self._encoded) > _REMEMBERED:
+                del self._encoded[next(iter(self._encoded))]
+            return encoded
 
-    def picture(
-        self, path: Path, version: ModelVersion, *, read: ReadOptions | None
-    ) -> NDArray[np.uint8]:
-        """Draw the middle slice of a file in its own proportions, for people to look at."""
+    def draw(
+        self, path: Path, version: ModelVersion, *, part: FilePart, max_side: int = PICTURE_SIDE
+    ) -> QueryPicture:
+        """Draw a slice of a file in its own proportions, for people to look at.
+
+        Args:
+            path: The file.
+            version: The model, which says how scans are shown and cut into slices.
+            part: What is wanted: a slice, else the middle plane of a volume, else all of an
+                image; and the region of it.
+            max_side: Longest side, in pixels.
+
+        Raises:
+            ScanError: The file can't be used.
+            LithoscopeError: The model can't be loaded, or there is no such slice.
+        """
         with self._lock:
             preprocessing = self._load(version).encoder.preprocessing
-            whole = DecodeOptions.for_encoding(preprocessing, read)
-            n_slices = len(self._decoders().decode(path, whole).slices)
+            slicing = preprocessing.slicing
             shown = DecodeOptions(
-                read=whole.read,
-                slicing=preprocessing.slicing,
+                slicing=slicing if part.slice_index is not None else replace(slicing, tiles=1),
                 window=preprocessing.window,
-                max_side=PICTURE_SIDE,
-                indices=frozenset({n_slices // 2}),
+                max_side=max_side,
+                only_middle=True,
             )
-            decoded: DecodedScan = self._decoders().decode(path, shown)
-            return decoded.slices[0].pixels
+            if part.read is not None:
+                shown = replace(shown, read=part.read)
+            scan = self._decoders().decode(path, part.options(shown))
+        n_slices = len(slicing.places(scan.info))
+        if not scan.slices:
+            raise _no_such_slice(scan, part, n_slices=n_slices)
+        return _picture(scan, part, n_slices=n_slices)
 
     def close(self) -> None:
         """End the decoding process."""
@@ -121,3 +177,36 @@ class QueryEncoder:
             self._session = EncodingSession(load_bundle(self._site.models.fetch(version)))
             self._version = version
         return self._session
+
+
+def _signs(path: Path) -> tuple[int, ...]:
+    """What tells that a file is still the same."""
+    try:
+        found = path.stat()
+    except OSError:  # its reader tells why it can't be read
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _no_such_slice(scan: DecodedScan, part: FilePart, *, n_slices: int) -> SearchError:
+    return SearchError(
+        f"{printable(scan.path.name)}#{part.slice_index}: no such slice; it has "
+        + ("0 only" if n_slices == 1 else f"0 to {n_slices - 1}")
+    )
+
+
+def _picture(scan: DecodedScan, part: FilePart, *, n_slices: int) -> QueryPicture:
+    info, (shown,) = scan.info, scan.slices
+    is_numbered = part.slice_index is not None or info.is_volume
+    box = shown.tile
+    return QueryPicture(
+        pixels=shown.pixels,
+        slice_index=shown.index if is_numbered else None,
+        n_slices=n_slices,
+        is_volume=info.is_volume,
+        width_px=info.width if box is None else box.width,
+        height_px=info.height if box is None else box.height,
+        pixel_size_um=info.pixel_size_um,
+        format=info.format,
+        notes=info.notes,
+    )

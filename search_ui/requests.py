@@ -73,7 +73,7 @@ class FileQuery:
         path: The file.
         read: What its reader needs to be told; None for nothing.
         library: Folder of its library; None to look for it.
-        name: What it is called in answers; None for its path.
+        name: What it is called in answers, where its path tells nothing of it; None for its path.
         told: What the asker tells of it; None for nothing.
         slice_index: The slice's number; None for all of them.
         region: Part of the slice, in its scan's grey window; without a slice, of every plane of a

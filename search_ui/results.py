@@ -12,9 +12,6 @@ from search_ui.rock_properties import RockProperties
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from infra.indexing.records import SliceRow
 
 _PLAIN = ("object_key", "slice_index", "reservoir", "sample", "modality")
@@ -86,8 +83,8 @@ class QueryFacts:
         sample: Rock sample, or None.
         object_keys: Indexed scans that it is, or that hold the same content.
         properties: What is measured and predicted of it.
-        picture: One of its slices, uint8 (H, W) or (H, W, 3); None for an indexed one.
-        picture_key: Key of its large picture, for an indexed one.
+        picture_key: Key of a large picture of it, for an indexed one.
+        picture_width_um: Width that the picture shows, where that is known.
     """
 
     name: str
@@ -96,8 +93,8 @@ class QueryFacts:
     sample: str | None
     object_keys: tuple[str, ...] = ()
     properties: RockProperties = field(default_factory=RockProperties)
-    picture: NDArray[np.uint8] | None = field(default=None, compare=False)
     picture_key: str | None = None
+    picture_width_um: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON types."""

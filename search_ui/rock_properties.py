@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -69,6 +69,15 @@ def of_file(
     return RockProperties(
         porosity=indexed.porosity if porosity is None else porosity,
         permeability_md=indexed.permeability_md if permeability is None else permeability,
+        predicted_porosity=mean(_known(encoded.porosity)),
+        predicted_permeability_md=geometric_mean(_known(encoded.permeability_md)),
+    )
+
+
+def predicted(known: RockProperties, encoded: Encoded) -> RockProperties:
+    """What is known, with what the model makes of some slices in place of former predictions."""
+    return replace(
+        known,
         predicted_porosity=mean(_known(encoded.porosity)),
         predicted_permeability_md=geometric_mean(_known(encoded.permeability_md)),
     )

@@ -8,10 +8,7 @@ Every answer is about the collection that the alias names at that moment.
 
 from __future__ import annotations
 
-import threading
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -20,9 +17,8 @@ from encoder.ranking import View, view_of
 from encoder.similarity import SimilarityScale
 from infra.filters import NotIn
 from infra.indexing.schema import KEY
-from infra.model_versions import ModelRegistryError, ModelVersion
-from search_ui.catalogue import Catalogue
-from search_ui.encoding import PICTURE_SIDE, QueryEncoder
+from search_ui.encoding import PICTURE_SIDE, FilePart, QueryEncoder
+from search_ui.fetched_files import FetchedFiles
 from search_ui.filtering import (
     all_of,
     of_other_reservoirs,
@@ -33,8 +29,9 @@ from search_ui.filtering import (
 )
 from search_ui.kept_queries import KeptQueries
 from search_ui.library import Library
-from search_ui.looking_for import Lookup, Sought
-from search_ui.requests import NOTHING_LIVE, FileQuery, SearchError, SearchRequest
+from search_ui.live import LiveCollection
+from search_ui.looking_for import Lookup, Sought, of_upload
+from search_ui.requests import FileQuery, SearchRequest, UploadQuery
 from search_ui.results import (
     Funnel,
     FunnelStep,
@@ -44,47 +41,16 @@ from search_ui.results import (
     origin_of,
 )
 from search_ui.retrieval import Found, Retrieval, new_picker
+from search_ui.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from encoder.ranking import Origin
     from infra.filters import Filter
     from infra.site import Site
+    from search_ui.live import Live
     from search_ui.query_pictures import QueryPicture
-    from search_ui.requests import UploadQuery
-
-
-class Stopwatch:
-    """Milliseconds of each stage."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self._stages: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Measure a stage."""
-        start = time.perf_counter()
-        yield
-        spent = (time.perf_counter() - start) * 1000
-        self._stages[name] = self._stages.get(name, 0.0) + spent
-
-    def read(self) -> dict[str, float]:
-        """Every stage, and ``total``, to a tenth of a millisecond."""
-        total = (time.perf_counter() - self._start) * 1000
-        return {name: round(spent, 1) for name, spent in (self._stages | {"total": total}).items()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Live:
-    """The live collection, as long as it is."""
-
-    catalogue: Catalogue
-    version: ModelVersion | None
-    problem: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,7 +58,7 @@ class _Search:
     """One search on its way."""
 
     request: SearchRequest
-    live: _Live
+    live: Live
     sought: list[Sought]
     retrieval: Retrieval
     watch: Stopwatch
@@ -127,13 +93,19 @@ class SearchService:
         library: What is indexed.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, collection: str | None = None) -> None:
+        """Answer searches of a site.
+
+        Args:
+            site: The installation.
+            collection: The collection to search; None for whichever is live.
+        """
         self.site = site
         self.kept = KeptQueries(site)
         self.library = Library(site)
+        self._fetched = FetchedFiles()
         self._encoder = QueryEncoder(site)
-        self._lock = threading.Lock()
-        self._opened: _Live | None = None
+        self._live = LiveCollection(site, collection)
 
     def __enter__(self) -> Self:
         return self
@@ -145,6 +117,7 @@ class SearchService:
         """End what the service started; the site stays open."""
         self._encoder.close()
         self.kept.close()
+        self._fetched.close()
 
     def open(self) -> None:
         """Open the live collection ahead of the first search, and count what is in it.
@@ -152,7 +125,7 @@ class SearchService:
         Raises:
             SearchError: No collection is live.
         """
-        catalogue = self._live().catalogue
+        catalogue = self._live.current().catalogue
         catalogue.is_clean(catalogue.collection.count_stored())
 
     def load(self) -> None:
@@ -161,7 +134,7 @@ class SearchService:
         Raises:
             LithoscopeError: It is missing or damaged.
         """
-        version = self._live().version
+        version = self._live.current().model.version
         if version is not None:
             self._encoder.load(version)
 
@@ -211,42 +184,17 @@ class SearchService:
         Raises:
             LithoscopeError: The file can't be used, or the model is missing.
         """
-        raise NotImplementedError
-
-    def picture(self, query: FileQuery) -> NDArray[np.uint8]:
-        """Draw a slice of a file that is looked for, for people to look at.
-
-        Raises:
-            LithoscopeError: The file can't be used, or the model is missing.
-        """
-        live = self._live()
-        if live.version is None:
-            raise SearchError(live.problem)
-        return self._encoder.picture(query.path, live.version, read=query.read)
-
-    def _live(self) -> _Live:
-        """The live collection: another one than before as soon as the alias is switched."""
-        name = self.site.index.live()
-        if name is None:
-            raise SearchError(NOTHING_LIVE)
-        with self._lock:
-            opened = self._opened
-            if opened is not None and opened.catalogue.collection.name == name:
-                if opened.version is not None:
-                    return opened
-                catalogue = opened.catalogue
-            else:
-                catalogue = Catalogue(self.site.index.open(name))
-            version, problem = None, ""
-            try:
-                version = self.site.models.of_collection(name)
-            except ModelRegistryError as error:  # one that is mended is found by the next search
-                problem = str(error)
-            self._opened = _Live(catalogue=catalogue, version=version, problem=problem)
-            return self._opened
+        if isinstance(query, UploadQuery):
+            with self.kept.open(query.token) as file:
+                return self.draw(of_upload(query, file), max_side=max_side)
+        version = self._live.current().model.required()
+        part = FilePart(read=query.read, slice_index=query.slice_index, region=query.region)
+        drawn = self._encoder.draw(query.path, version, part=part, max_side=max_side)
+        told = None if query.told is None else query.told.pixel_size_um
+        return drawn if told is None else replace(drawn, pixel_size_um=told)
 
     def _prepared(self, request: SearchRequest, watch: Stopwatch) -> _Search:
-        live = self._live()
+        live = self._live.current()
         catalogue = live.catalogue
         collection = catalogue.collection
         catalogue.check(request.filters)
@@ -254,8 +202,9 @@ class SearchService:
             site=self.site,
             catalogue=catalogue,
             encoder=self._encoder,
-            version=live.version,
-            problem=live.problem,
+            kept=self.kept,
+            fetched=self._fetched,
+            live=live.model,
         )
         sought = [lookup.find(query) for query in request.queries]
         vectors = np.concatenate([each.vectors for each in sought])
@@ -345,7 +294,7 @@ def _funnel(search: _Search, *, shown: int) -> Funnel:
 
 
 def _model_facts(search: _Search) -> ModelFacts:
-    version, collection = search.live.version, search.retrieval.collection
+    version, collection = search.live.model.version, search.retrieval.collection
     return ModelFacts(
         bundle_id=None if version is None else version.bundle_id,
         init=None if version is None else version.init,
@@ -357,8 +306,8 @@ def _model_facts(search: _Search) -> ModelFacts:
 
 def _notes(search: _Search) -> list[str]:
     notes = [note for each in search.sought for note in each.notes]
-    if search.live.version is None:
-        notes.append(search.live.problem)
+    if search.live.model.version is None:
+        notes.append(search.live.model.problem)
     if not search.is_clean:
         notes.append("scans are being written: counts include what is not committed yet")
     if search.request.three_rows and not any(each.reservoir for each in search.origins):

@@ -21,6 +21,7 @@ from encoder.sheets import (
     shorten,
 )
 from infra.store_errors import StoreError
+from search_ui.places import size_um
 from search_ui.printing import NOT_MEASURED, VIEW_TITLES, permeability_text, rank_text
 from search_ui.rock_properties import of_rows
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from infra.object_store import ObjectStore
+    from search_ui.query_pictures import QueryPicture
     from search_ui.results import QueryFacts, SearchHit, SearchResult
     from search_ui.rock_properties import RockProperties
 
@@ -50,7 +52,7 @@ class SheetRow:
 
 
 def result_sheet(
-    result: SearchResult, objects: ObjectStore, *, pictures: Sequence[NDArray[np.uint8] | None] = ()
+    result: SearchResult, objects: ObjectStore, *, pictures: Sequence[QueryPicture | None] = ()
 ) -> Image.Image:
     """Draw an answer.
 
@@ -116,18 +118,20 @@ def _query_title(result: SearchResult) -> str:
 
 
 def _query_cell(
-    facts: QueryFacts, picture: NDArray[np.uint8] | None, *, objects: ObjectStore
+    facts: QueryFacts, picture: QueryPicture | None, *, objects: ObjectStore
 ) -> Cell:
-    pixels = picture
+    pixels = None if picture is None else picture.pixels
+    width_um = facts.picture_width_um if picture is None else picture.width_um
     if pixels is None and facts.picture_key is not None:
         pixels = read_picture(objects, facts.picture_key)
     names = f"{facts.reservoir or 'reservoir?'} · {facts.sample or 'sample?'}"
     lines = (names, facts.name.rsplit("/", 1)[-1], _properties_text(facts.properties))
-    return Cell(lines=lines, pixels=pixels)
+    return Cell(lines=lines, pixels=pixels, width_um=width_um)
 
 
 def _hit_cell(hit: SearchHit, objects: ObjectStore, *, ranked: int) -> Cell:
     row = hit.row
+    size = size_um(row)
     rank = rank_text(hit.absolute_rank, ranked)
     return Cell(
         lines=(
@@ -136,6 +140,7 @@ def _hit_cell(hit: SearchHit, objects: ObjectStore, *, ranked: int) -> Cell:
             _properties_text(of_rows([row])),
         ),
         pixels=read_picture(objects, hit.thumbnail_key),
+        width_um=None if size is None else size[0],
     )
 
 

@@ -26,9 +26,11 @@ pytest.register_assert_rewrite(
     "index_contract",
     "ingest_site",
     "object_stores",
+    "search_site",
     "search_world",
     "stack_parts",
     "stack_site",
+    "ui_server",
 )
 
 
