@@ -11,8 +11,10 @@ from encoder.ranking import View
 from search_ui.components.cards import gallery
 from search_ui.components.hit_dialog import hit_dialog
 from search_ui.components.palette import MARKS
-from search_ui.components.state import page_state
+from search_ui.components.state import Mode, page_state
+from search_ui.components.take_along import take_along
 from search_ui.components.thinking import pictures_to_think_with
+from search_ui.components.two_models import two_models
 from search_ui.markdown import escaped
 from search_ui.printing import VIEW_TITLES
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from search_ui.library import LibraryOverview
     from search_ui.results import SearchHit, SearchResult
 
-_BEST, _ROWS = "Best matches", "Three rows"
 _COLORS = {
     View.SAME_SAMPLE: "blue",
     View.SAME_RESERVOIR: "orange",
@@ -47,9 +48,45 @@ def answer(result: SearchResult, overview: LibraryOverview) -> None:
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         _mode(state)
-        st.caption(_summary(result))
+        st.caption(_summary(result), help=_timings(result))
+        take_along(result)
     for note in (*state.notes, *result.notes):
         st.info(escaped(note[:1].upper() + note[1:]), icon=":material/info:")
+    if state.mode is Mode.MODELS:
+        two_models()
+    else:
+        _hits(state, result)
+    pictures_to_think_with(result, overview)
+    opened = next((hit for hit in shown_hits(result) if hit.row.row_id == state.opened), None)
+    state.opened = None
+    if opened is not None:
+        hit_dialog(opened, result)
+
+
+def shown_hits(result: SearchResult) -> tuple[SearchHit, ...]:
+    """Every slice that an answer shows, once."""
+    lists = [*result.views.values(), result.hits]
+    found: dict[str, SearchHit] = {}
+    for hit in (hit for hits in lists for hit in hits):
+        found.setdefault(hit.row.row_id, hit)
+    return tuple(found.values())
+
+
+def _mode(state: PageState) -> None:
+    if state.wish.three_rows is (state.mode is Mode.BEST):  # a link or words decided
+        state.mode = Mode.ROWS if state.wish.three_rows else Mode.BEST
+    st.session_state["mode"] = str(state.mode)
+    st.segmented_control(
+        "Show",
+        [str(each) for each in Mode],
+        key="mode",
+        required=True,
+        label_visibility="collapsed",
+        on_change=lambda: state.show(Mode(st.session_state["mode"])),
+    )
+
+
+def _hits(state: PageState, result: SearchResult) -> None:
     _marks_line(state, shown_hits(result))
     if result.views:
         _rows(result)
@@ -57,29 +94,6 @@ def answer(result: SearchResult, overview: LibraryOverview) -> None:
         gallery(_narrowed(result.hits), name="best", ranked=result.ranked)
     else:
         _nothing(state, result)
-    pictures_to_think_with(result, overview)
-    opened = next((hit for hit in shown_hits(result) if hit.row.row_id == state.opened), None)
-    if opened is not None:
-        state.opened = None
-        hit_dialog(opened, result)
-
-
-def shown_hits(result: SearchResult) -> tuple[SearchHit, ...]:
-    """Every slice that an answer shows, once."""
-    hits = [*(hit for hits in result.views.values() for hit in hits), *result.hits]
-    return tuple({hit.row.row_id: hit for hit in hits}.values())
-
-
-def _mode(state: PageState) -> None:
-    st.session_state["mode"] = _ROWS if state.wish.three_rows else _BEST
-    st.segmented_control(
-        "Show",
-        [_BEST, _ROWS],
-        key="mode",
-        required=True,
-        label_visibility="collapsed",
-        on_change=lambda: state.ask(three_rows=st.session_state["mode"] == _ROWS),
-    )
 
 
 def _summary(result: SearchResult) -> str:
@@ -90,6 +104,13 @@ def _summary(result: SearchResult) -> str:
     model = result.model.bundle_id or result.model.collection
     seconds = result.timings_ms["total"] / 1000
     return f"{hits}{own} · {seconds:.2f} s · {escaped(model)}"
+
+
+def _timings(result: SearchResult) -> str:
+    stages = [
+        f"{name} {spent:,.0f} ms" for name, spent in result.timings_ms.items() if name != "total"
+    ]
+    return f"How long each stage took: {', '.join(stages)}."
 
 
 def _rows(result: SearchResult) -> None:

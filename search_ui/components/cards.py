@@ -138,12 +138,11 @@ def _card(hit: SearchHit, *, name: str, ranked: int) -> None:
         on_click=_open,
         args=(row.row_id,),
     )
-    with st.container(horizontal=True, gap="xsmall", key=f"actions_{key}"):
+    with st.container(horizontal=True, gap="xsmall", wrap=False, key=f"actions_{key}"):
         st.button(
             "More like this",
             key=f"like_{key}",
             type="tertiary",
-            icon=":material/image_search:",
             on_click=state.look_for,
             args=((ObjectQuery(object_key=row.object_key, slice_index=row.slice_index),),),
         )
@@ -183,7 +182,7 @@ def _card_html(hit: SearchHit, *, ranked: int, is_marked: bool) -> str:
     return (
         f"{picture_html(row, alt=alt, badges=badges)}"
         f'<div class="litho-text{" litho-marked" if is_marked else ""}">'
-        f'<div class="line" title="{safe(f"{whose} ({view})")}">'
+        f'<div class="whose" title="{safe(f"{whose} ({view})")}">'
         f'<span style="color:{mark.color}" aria-hidden="true">{mark.sign}</span> '
         f"<b>{safe(whose)}</b></div>"
         f'<div class="litho-sim"><span>Similarity {hit.similarity:.3f}</span>'

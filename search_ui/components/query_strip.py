@@ -134,24 +134,28 @@ def _region_html(region: Region) -> str:
 
 def _actions(result: SearchResult | None, overview: LibraryOverview) -> None:
     state = page_state()
-    with st.container(horizontal=True, gap="small"):
+    queries = state.wish.queries
+    with st.container(horizontal=True, gap="small", key="query_actions"):
         if st.button("Change or add", icon=":material/add_photo_alternate:", key="change_query"):
             query_dialog(overview)
         if st.button(
-            "Look for a part of it", icon=":material/crop:", key="part", disabled=result is None
+            "Look for a part",
+            icon=":material/crop:",
+            key="part",
+            type="tertiary",
+            disabled=result is None,
         ):
             region_dialog()
-        if any(each.region is not None for each in state.wish.queries):
+        if any(each.region is not None for each in queries):
             st.button(
                 "Look for all of it",
                 icon=":material/crop_free:",
                 key="whole",
-                on_click=lambda: state.look_for(
-                    replace(each, region=None) for each in state.wish.queries
-                ),
+                type="tertiary",
+                on_click=lambda: state.look_for(replace(each, region=None) for each in queries),
             )
-        if any(not isinstance(each, ObjectQuery) for each in state.wish.queries):
-            with st.popover("What is known of it", icon=":material/edit_note:"):
+        if any(not isinstance(each, ObjectQuery) for each in queries):
+            with st.popover("What is known", icon=":material/edit_note:", type="tertiary"):
                 told_form(result)
         st.button(
             "Begin anew",

@@ -7,6 +7,7 @@ links, buttons on hits and widgets never disagree.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -16,6 +17,8 @@ from search_ui.requests import ObjectQuery, Query, SearchRequest, UploadQuery
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from search_ui.comparing import Comparison
+    from search_ui.permalinks import Link
     from search_ui.query_pictures import QueryPicture
     from search_ui.requests import FileQuery
     from search_ui.results import SearchResult
@@ -24,6 +27,14 @@ _KEY = "search_page"
 _NOTHING: Query = ObjectQuery(object_key="")
 HITS = 10
 """Hits that are asked for at first."""
+
+
+class Mode(StrEnum):
+    """How an answer is shown, in words."""
+
+    BEST = "Best matches"
+    ROWS = "Three rows"
+    MODELS = "Two models"
 
 
 def blank() -> SearchRequest:
@@ -53,6 +64,9 @@ class PageState:
         notes: What is to be said of the link that was opened.
         serial: Grows when widgets have to begin anew.
         pictures: Pictures of what is looked for, with their longest sides.
+        link: Link that was opened and not answered yet.
+        mode: How the answer is shown.
+        compared: What two models were asked last, and what they answered.
         written: Parameters of the address as they were last written.
     """
 
@@ -65,6 +79,9 @@ class PageState:
     notes: tuple[str, ...] = ()
     serial: int = 0
     pictures: dict[tuple[FileQuery | UploadQuery, int], QueryPicture] = field(default_factory=dict)
+    link: Link | None = None
+    mode: Mode = Mode.BEST
+    compared: tuple[tuple[SearchRequest, str], Comparison] | None = None
     written: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -84,12 +101,19 @@ class PageState:
         self.marks = frozenset()
         self.opened = None
         self.notes = ()
+        self.link = None
         self.serial += 1
+
+    def show(self, mode: Mode) -> None:
+        """Show the answer in another way."""
+        self.mode = mode
+        self.wish = replace(self.wish, three_rows=mode is not Mode.BEST)
 
     def ask(self, **changes: Any) -> None:  # noqa: ANN401  values of any field of a request
         """Change how is looked for: fields of the request."""
         self.wish = replace(self.wish, **changes)
         self.notes = ()
+        self.link = None
 
     def filter_by(self, **changes: Any) -> None:  # noqa: ANN401  values of any filter
         """Change filters: fields of `Filters`."""

@@ -66,6 +66,9 @@ STYLE = f"""
 .litho-bar i {{ display: block; height: 3px; background: #FFF; margin-top: 1px; min-width: 4px; }}
 .litho-text {{ font-size: 0.85rem; line-height: 1.45; margin-top: 0.45rem; }}
 .litho-text b {{ font-weight: 650; overflow-wrap: anywhere; }}
+.litho-text .whose {{
+  display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
+}}
 .litho-text .dim, .litho-dim {{ opacity: 0.72; }}
 .litho-text .line {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 .litho-meter {{
@@ -117,6 +120,11 @@ STYLE = f"""
 .litho-facts dt {{ opacity: 0.72; }}
 .litho-facts dt, .litho-facts dd {{ margin: 0; padding: 0; }}
 .litho-facts dd {{ overflow-wrap: anywhere; }}
+[data-testid="stForm"] [data-testid="InputInstructions"] {{ display: none; }}
+/* What the page has moved on from is not shown until Streamlit takes it away. */
+.stApp:has(.st-key-head) .st-key-begin {{ display: none; }}
+.stApp:has(.st-key-busy [data-testid="stSkeleton"]) .st-key-answer {{ display: none; }}
+.litho-head {{ font-size: 1.1rem; font-weight: 600; margin: 0; padding: 0.4rem 0 0; }}
 .litho-query {{ display: flex; gap: 1rem; align-items: flex-start; }}
 .litho-query-pic {{ flex: 0 0 9.5rem; max-width: 40%; }}
 .litho-query .litho-text {{ margin-top: 0; min-width: 0; font-size: 0.92rem; }}

@@ -14,8 +14,9 @@ from search_ui.query_words import Understood, chips_of, understand, without
 from search_ui.shell import tell
 
 if TYPE_CHECKING:
+    from search_ui.components.state import PageState
     from search_ui.library import LibraryOverview
-    from search_ui.query_words import Chip
+    from search_ui.query_words import Chip, Names
 
 _HINT = "such as: exclude reservoir E2, porosity 0.15 to 0.25, only micro-CT"
 
@@ -35,7 +36,7 @@ def words_box(overview: LibraryOverview) -> None:
         )
         is_said = line.form_submit_button("Apply", icon=":material/keyboard_return:")
     if is_said and text:
-        understood = understand(text, overview.names)
+        understood = understand(text, _names(state, overview))
         state.not_understood = understood.not_understood
         try:
             state.wish = understood.apply(state.wish)
@@ -46,6 +47,13 @@ def words_box(overview: LibraryOverview) -> None:
     _chips()
     for words in state.not_understood:
         st.warning(f"Not understood: {escaped(words)}", icon=":material/help:")
+
+
+def _names(state: PageState, overview: LibraryOverview) -> Names:
+    """What can be named, the query's own reservoirs as "this reservoir"."""
+    queries = () if state.result is None else state.result.queries
+    own = dict.fromkeys(each.reservoir for each in queries if each.reservoir)
+    return replace(overview.names, own_reservoirs=tuple(own))
 
 
 def _chips() -> None:

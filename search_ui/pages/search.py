@@ -24,31 +24,37 @@ def render() -> None:
     """Show the page."""
     st.html(STYLE)
     overview = resources.service().library.overview()
-    state = page_state()
-    if not state.has_query:
+    if page_state().has_query:
+        _look(overview)
+    else:
         _begin(overview)
-        return
+
+
+def _begin(overview: LibraryOverview) -> None:
+    with st.container(key="begin"):
+        st.markdown("# What is this rock like?")
+        st.markdown(
+            "Show Lithoscope a picture of a rock, and see which samples of the library look and "
+            "behave like it, in other reservoirs first of all."
+        )
+        query_picker(overview)
+
+
+def _look(overview: LibraryOverview) -> None:
+    state = page_state()
     with st.sidebar:
         filter_panel(overview)
     with st.container(border=True, key="head"):
         looked_for, said = st.columns(2, gap="large")
     with said:
         words_box(overview)
-    with guarded():
+    with st.container(key="busy"), guarded():
         _ask()
     with looked_for:
         query_strip(state.result, overview)
     if state.result is not None:
-        answer(state.result, overview)
-
-
-def _begin(overview: LibraryOverview) -> None:
-    st.markdown("# What is this rock like?")
-    st.markdown(
-        "Show Lithoscope a picture of a rock, and see which samples of the library look and behave "
-        "like it, in other reservoirs first of all."
-    )
-    query_picker(overview)
+        with st.container(key="answer"):
+            answer(state.result, overview)
 
 
 def _ask() -> None:
@@ -59,6 +65,6 @@ def _ask() -> None:
     """
     state = page_state()
     if state.result is None:
-        with st.skeleton(height=420):
+        with st.spinner("Looking through the library…", show_time=True), st.skeleton(height=420):
             found = resources.service().search(state.wish)
         state.answered = Answered(state.wish, found)
