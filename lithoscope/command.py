@@ -49,8 +49,9 @@ def demo(  # noqa: PLR0913  a command's options
     reservoirs: Annotated[int, typer.Option(help="Reservoirs of the library.")] = 8,
     samples: Annotated[int, typer.Option(help="Samples of each reservoir.")] = 6,
     size: Annotated[int, typer.Option(help="Edge of its volumes in voxels.")] = 128,
+    ui: Annotated[bool, typer.Option("--ui/--no-ui", help="End in the pages.")] = True,
 ) -> None:
-    """Try everything: make synthetic rocks, train on them, index them, search for unseen ones."""
+    """Try everything: make synthetic rocks, train on them, index them, search in a browser."""
     from lithoscope.demo import DemoPlan, run_demo  # noqa: PLC0415  help must answer at once
 
     run_demo(
@@ -62,6 +63,7 @@ def demo(  # noqa: PLR0913  a command's options
             reservoirs=reservoirs,
             samples=samples,
             size=size,
+            has_ui=ui,
         )
     )
 

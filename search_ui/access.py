@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from infra.ui_settings import UiSettings
 
 _NAME_LENGTH = 80
+_HOUR = 3600.0
 
 
 class Role(IntEnum):
@@ -52,19 +54,29 @@ def user_of(settings: UiSettings, claims: Mapping[str, object] | None) -> User |
         claims: What the provider says of them; None for somebody who has not logged in.
 
     Returns:
-        None for somebody who may not see anything: they have not logged in, their address is not
-        theirs for certain, or no role is theirs.
+        None for somebody who may not see anything: they have not logged in, or too long ago, their
+        address is not theirs for certain, or no role is theirs.
     """
     if not settings.has_login:
         return User("", Role[settings.anonymous.upper()])
     email = (claims or {}).get("email")
-    if not isinstance(email, str) or not email or _is_doubtful(claims or {}):
+    if not isinstance(email, str) or "@" not in email or _is_doubtful(claims or {}):
+        return None
+    if has_lapsed(settings, claims or {}):
         return None
     role = _role_of(settings, email)
     if role is None:
         return None
     name = (claims or {}).get("name")
     return User((name if isinstance(name, str) and name else email)[:_NAME_LENGTH], role)
+
+
+def has_lapsed(settings: UiSettings, claims: Mapping[str, object]) -> bool:
+    """Whether somebody logged in too long ago; OpenID providers always tell when that was."""
+    began = claims.get("iat")
+    if isinstance(began, bool) or not isinstance(began, int | float):
+        return True
+    return time.time() - began > settings.login_hours * _HOUR
 
 
 def _is_doubtful(claims: Mapping[str, object]) -> bool:

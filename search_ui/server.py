@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +28,6 @@ SCRIPT = Path(__file__).parent / "app" / "main.py"
 _LOG = logging.getLogger(__name__)
 
 
-class ServerError(LithoscopeError):
-    """A server of the pages that can't be started."""
-
-
 def make_app(settings: Settings) -> st.App:
     """Make the application, as any ASGI server runs it.
 
@@ -50,14 +45,8 @@ def make_app(settings: Settings) -> st.App:
 
 
 def serve(settings: Settings) -> None:
-    """Serve the pages until SIGINT or SIGTERM.
-
-    Raises:
-        ServerError: The port is taken, or may not be opened.
-    """
-    told = settings.ui
-    _check_free(told)
-    make_app(settings).run(config=options(told))
+    """Serve the pages until SIGINT or SIGTERM."""
+    make_app(settings).run(config=options(settings.ui))
 
 
 def options(settings: UiSettings) -> dict[str, object]:
@@ -113,17 +102,3 @@ def _open_ahead() -> None:
         service.load()
     except LithoscopeError as error:
         _LOG.info("%s", error)
-
-
-def _check_free(settings: UiSettings) -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    place = f"{settings.host}:{settings.port}"
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise ServerError(
-                f"{place}: can't be opened for the pages ({error.strerror or error}); free it, or "
-                "choose another by --port"
-            ) from error

@@ -11,10 +11,12 @@ import streamlit as st
 
 from encoder.errors import LithoscopeError
 from search_ui import resources
-from search_ui.access import User, user_of
+from search_ui.access import User, has_lapsed, user_of
 from search_ui.markdown import escaped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamlit.navigation.page import StreamlitPage
 
     from infra.settings import Settings
@@ -41,10 +43,14 @@ def show() -> None:
         tell(error)
         return
     somebody = _somebody(settings)
-    if somebody is None:
-        _ask_to_log_in()
+    if somebody is None:  # whatever the address names, and nobody learns which pages there are
+        ask = partial(_ask_to_log_in, settings)
+        st.navigation(
+            [_page(*each[:2], icon=each[2], show=ask) for each in _PAGES], position="hidden"
+        ).run()
         return
-    chosen = st.navigation([_page(*each) for each in _PAGES], position="top")
+    pages = [_page(*each[:2], icon=each[2], show=partial(_render, each[0])) for each in _PAGES]
+    chosen = st.navigation(pages, position="top")
     if settings.ui.has_login:
         _offer_to_log_out(somebody)
     chosen.run()
@@ -72,14 +78,8 @@ def tell_unexpected(error: Exception) -> bool:
     return True
 
 
-def _page(name: str, title: str, icon: str) -> StreamlitPage:
-    return st.Page(
-        partial(_render, name),
-        title=title,
-        icon=icon,
-        url_path=name,
-        default=name == _PAGES[0][0],
-    )
+def _page(name: str, title: str, *, icon: str, show: Callable[[], None]) -> StreamlitPage:
+    return st.Page(show, title=title, icon=icon, url_path=name, default=name == _PAGES[0][0])
 
 
 def _render(name: str) -> None:
@@ -111,9 +111,10 @@ def _somebody(settings: Settings) -> User | None:
     return user_of(settings.ui, dict(st.user) if has_come else None)
 
 
-def _ask_to_log_in() -> None:
+def _ask_to_log_in(settings: Settings) -> None:
     st.title(TITLE)
-    if st.user.is_logged_in:
+    has_come = st.user.is_logged_in
+    if has_come and not has_lapsed(settings.ui, dict(st.user)):
         st.warning(
             "You are logged in, but your address has no role here or was not verified. Ask whoever "
             "runs this site to add it, or log in with another one.",
@@ -121,7 +122,8 @@ def _ask_to_log_in() -> None:
         )
         st.button("Log out", on_click=st.logout)
         return
-    st.markdown("Find the analogs of a rock sample. Log in to search.")
+    text = "Your login has ended." if has_come else "Find the analogs of a rock sample."
+    st.markdown(f"{text} Log in to search.")
     st.button("Log in", type="primary", on_click=st.login)
 
 

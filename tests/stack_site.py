@@ -43,6 +43,7 @@ def planned(
     """A stack that is not started; its secrets are its own."""
     minio_binary()  # skips where MinIO can't be had
     variables = {**os.environ, **QUICK, **new_secrets(), **(changes or {})}
+    scale = {"ui": 0, **(scale or {})}  # pages take a while to start, and few tests look at them
     plan = make_plan(folder, [COMPOSE], variables=variables, scale=scale)
     try:
         require_programs(list(plan.services.values()))
@@ -50,7 +51,7 @@ def planned(
         if os.environ.get("CI"):
             pytest.fail(str(error))
         pytest.skip(str(error))
-    return NativeStack(plan, StackState(scale=scale or {}))
+    return NativeStack(plan, StackState(scale=scale))
 
 
 @contextlib.contextmanager

@@ -55,13 +55,12 @@ def _known(overview: LibraryOverview) -> None:
     """Of how many scans something is known: filters can't tell anything of the others."""
     st.subheader("What is known")
     total = len(overview.scans) or 1
-    names = sorted(
-        overview.coverage, key=lambda name: (name not in _MEASURED, name.startswith("predicted"))
-    )
+    names = [*_MEASURED, *(name for name in overview.coverage if name not in _MEASURED)]
+    names = [each for each in names if overview.coverage.get(each) or each in _MEASURED]
     table = {
         "Property": [_LABELS.get(name, name) for name in names],
-        "Known of": [100.0 * overview.coverage[name] / total for name in names],
-        "Scans": [overview.coverage[name] for name in names],
+        "Known of": [100.0 * overview.coverage.get(name, 0) / total for name in names],
+        "Scans": [overview.coverage.get(name, 0) for name in names],
     }
     st.dataframe(
         table,
@@ -94,9 +93,12 @@ def _scans(overview: LibraryOverview) -> None:
         hide_index=True,
         key="scans",
         row_height=56,
+        placeholder="not measured",
         column_config={
             "Picture": st.column_config.ImageColumn(width="small"),
-            "Porosity": st.column_config.NumberColumn(format="percent"),
+            "Porosity (%)": st.column_config.NumberColumn(format="%.1f"),
+            "Permeability (mD)": st.column_config.NumberColumn(format="%.4g"),
+            "Pixel size (µm)": st.column_config.NumberColumn(format="%.4g"),
         },
     )
     if len(found) > _SHOWN:
@@ -111,5 +113,13 @@ def _table(scans: tuple[ScanSummary, ...]) -> dict[str, object]:
         "Imaged by": [modality_text(each.modality) for each in scans],
         "Slices": [each.n_slices for each in scans],
     }
-    numbers = {_LABELS[name]: [each.numbers.get(name) for each in scans] for name in _MEASURED}
+    numbers = {
+        "Porosity (%)": [_per_cent(each.numbers.get("porosity")) for each in scans],
+        "Permeability (mD)": [each.numbers.get("permeability_md") for each in scans],
+        "Pixel size (µm)": [each.numbers.get("pixel_size_um") for each in scans],
+    }
     return plain | numbers | {"Object": [each.object_key for each in scans]}
+
+
+def _per_cent(value: float | None) -> float | None:
+    return None if value is None else 100.0 * value
