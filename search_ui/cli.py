@@ -108,6 +108,10 @@ def search(  # noqa: PLR0913  a command's options
     min_similarity: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Show nothing less alike.")
     ] = 0.0,
+    words: Annotated[
+        str | None,
+        typer.Option(help="Filters in words: 'not from E2, porosity 15-25%, only micro-CT'."),
+    ] = None,
     view: Annotated[
         ViewChoice | None,
         typer.Option(help="three-rows: same sample, same reservoir, other reservoirs."),
@@ -149,7 +153,7 @@ def search(  # noqa: PLR0913  a command's options
         include_own_sample=include_own_sample,
         three_rows=view is ViewChoice.THREE_ROWS,
     )
-    raise typer.Exit(run_search(request, Output(form=output.value, sheet=sheet)))
+    raise typer.Exit(run_search(request, Output(form=output.value, sheet=sheet), words=words))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ from encoder.readers.raw_layout import parse_layout
 from infra.settings import load_settings
 from infra.site import open_site
 from search_ui.printing import as_csv, as_json, as_table
-from search_ui.requests import FileQuery, ObjectQuery, Query, SearchRequest
+from search_ui.query_words import understand
+from search_ui.requests import FileQuery, ObjectQuery, Query, SearchError, SearchRequest
 from search_ui.service import SearchService
 
 if TYPE_CHECKING:
@@ -82,8 +83,13 @@ def parse_queries(words: Sequence[str], reading: Reading) -> tuple[Query, ...]:
     return tuple(_query(word, reading.library, read=read) for word in words)
 
 
-def run_search(request: SearchRequest, output: Output) -> int:
+def run_search(request: SearchRequest, output: Output, *, words: str | None = None) -> int:
     """Search, and print the answer.
+
+    Args:
+        request: What is asked for.
+        output: Where the answer goes.
+        words: What else is asked for, in words; None for nothing.
 
     Returns:
         0; also where there are no hits.
@@ -100,6 +106,8 @@ def run_search(request: SearchRequest, output: Output) -> int:
             if any(isinstance(query, FileQuery) for query in request.queries):
                 service.load()
             opened.result()
+        if words is not None:
+            request = _with_words(request, words, service=service)
         result = service.search(request)
         if output.sheet is not None:
             _draw(result, service, request=request, path=output.sheet)
@@ -107,6 +115,18 @@ def run_search(request: SearchRequest, output: Output) -> int:
     for note in result.notes:
         typer.echo(printable(f"note: {note}"), err=True)
     return 0
+
+
+def _with_words(request: SearchRequest, words: str, *, service: SearchService) -> SearchRequest:
+    """Ask for what words say as well, if every one is understood."""
+    overview = service.library.overview()
+    asked = {query.object_key for query in request.queries if isinstance(query, ObjectQuery)}
+    own = {scan.reservoir for scan in overview.scans if scan.object_key in asked}
+    names = replace(overview.names, own_reservoirs=tuple(sorted(own - {None}, key=str)))
+    understood = understand(words, names)
+    if understood.not_understood:
+        raise SearchError(f"--words: not understood: {'; '.join(understood.not_understood)}")
+    return understood.apply(request)
 
 
 def _query(word: str, library: Path | None, *, read: ReadOptions | None) -> Query:
@@ -125,8 +145,7 @@ def _draw(
     from search_ui.sheet import result_sheet  # noqa: PLC0415  matplotlib, for its font
 
     pictures = [
-        service.draw(query) if isinstance(query, FileQuery) else None
-        for query in request.queries
+        service.draw(query) if isinstance(query, FileQuery) else None for query in request.queries
     ]
     sheet = result_sheet(result, service.site.objects, pictures=pictures)
     with written_whole(path) as partial:

@@ -263,3 +263,15 @@ def test_nothing_is_indexed_yet(tmp_path: Path, site: Site) -> None:
     assert "index scans first" in str(empty.refusal("scans/E1/S2/a.png"))
     assert "index scans first" in str(empty.refusal(site.rocks / "E1/S2/a.png"))
     empty.run("down")
+
+
+def test_filters_in_words(site: Site) -> None:
+    query = site.rocks / "E1/S1/thin.png"
+    words = "not from reservoir E2; at most 1 per sample, 2 hits"
+    found = site.search(query, "--words", words)
+    options = ("--exclude-reservoir", "E2", "--per-sample", 1, "-k", 2)
+    assert found["hits"] == site.search(query, *options)["hits"]
+    own = site.search("scans/E1/S1/thin.png", "--words", "exclude this reservoir")
+    assert {hit["reservoir"] for hit in own["hits"]} == {"E2", "E3"}
+    error = site.refusal(query, "--words", "not from E22, 5 hits")
+    assert str(error) == "--words: not understood: \"not from E22\": did you mean 'E2'?"
