@@ -1,13 +1,21 @@
-"""An answer to take along: CSV, JSON, a sheet of pictures, a page of its own."""
+"""An answer to take along: CSV, JSON, a sheet of pictures, a page of its own.
+
+The command line writes its CSV, JSON and sheets by the same functions (`search_ui.printing`,
+`search_ui.sheet`): what was exported from a page is what a command would have written.
+"""
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from datetime import datetime
+from search_ui.printing import as_csv, as_json
+from search_ui.report_page import Report, report_page
+from search_ui.requests import ObjectQuery
 
+if TYPE_CHECKING:
     from infra.object_store import ObjectStore
     from search_ui.query_pictures import QueryPicture
     from search_ui.requests import SearchRequest
@@ -42,25 +50,62 @@ class Answer:
         service: SearchService,
         link: str | None = None,
     ) -> Answer:
-        """Put an answer together, as of now, with pictures of the files that were looked for."""
-        raise NotImplementedError
+        """Put an answer together, as of now, with pictures of the files that were looked for.
+
+        Args:
+            request: What was asked.
+            result: What was answered.
+            service: What answered it.
+            link: Address that opens it again, or None.
+
+        Raises:
+            LithoscopeError: A file can't be drawn any more.
+        """
+        pictures = tuple(
+            None if isinstance(query, ObjectQuery) else service.draw(query)
+            for query in request.queries
+        )
+        return cls(
+            request=request,
+            result=result,
+            moment=datetime.now(UTC),
+            pictures=pictures,
+            link=link,
+        )
 
 
 def to_csv(answer: Answer) -> str:
-    """Write hits as `lithoscope search --format csv` does."""
-    raise NotImplementedError
+    """Write hits as ``lithoscope search --format csv`` does."""
+    return as_csv(answer.result) + "\n"
 
 
 def to_json(answer: Answer) -> str:
-    """Write an answer as `lithoscope search --format json` does."""
-    raise NotImplementedError
+    """Write an answer as ``lithoscope search --format json`` does."""
+    return as_json(answer.result) + "\n"
 
 
 def to_png(answer: Answer, objects: ObjectStore) -> bytes:
-    """Draw a result sheet."""
-    raise NotImplementedError
+    """Draw a result sheet as ``lithoscope search --sheet`` does.
+
+    Args:
+        answer: The answer.
+        objects: Store of the slices' pictures.
+    """
+    from search_ui.sheet import result_sheet  # noqa: PLC0415  matplotlib, for its font
+
+    content = io.BytesIO()
+    sheet = result_sheet(answer.result, objects, pictures=answer.pictures)
+    sheet.save(content, format="PNG")
+    return content.getvalue()
 
 
 def to_html(answer: Answer, objects: ObjectStore) -> str:
-    """Write a page that needs nothing but itself."""
-    raise NotImplementedError
+    """Write a page that needs nothing but itself; arguments as `to_png`."""
+    report = Report(
+        request=answer.request,
+        result=answer.result,
+        moment=answer.moment,
+        pictures=answer.pictures,
+        link=answer.link,
+    )
+    return report_page(report, objects)
