@@ -49,7 +49,7 @@ def show() -> None:
             [_page(*each[:2], icon=each[2], show=ask) for each in _PAGES], position="hidden"
         ).run()
         return
-    pages = [_page(*each[:2], icon=each[2], show=partial(_render, each[0])) for each in _PAGES]
+    pages = [_page(*each[:2], icon=each[2], show=partial(render, each[0])) for each in _PAGES]
     chosen = st.navigation(pages, position="top")
     if settings.ui.has_login:
         _offer_to_log_out(somebody)
@@ -82,7 +82,12 @@ def _page(name: str, title: str, *, icon: str, show: Callable[[], None]) -> Stre
     return st.Page(show, title=title, icon=icon, url_path=name, default=name == _PAGES[0][0])
 
 
-def _render(name: str) -> None:
+def render(name: str) -> None:
+    """Show a page; what is wrong with it is one line.
+
+    Args:
+        name: Of a module of `search_ui.pages`.
+    """
     # Imported when it is shown: the first page need not wait for the others.
     page = importlib.import_module(f"search_ui.pages.{name}")
     try:

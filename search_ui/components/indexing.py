@@ -94,10 +94,13 @@ def _refused(found: IngestState) -> None:
     chosen = [found.refused[row].object_key for row in rows if row < len(found.refused)]
     keys = chosen or [each.object_key for each in found.refused]
     label = f"Try {counted(len(chosen), 'scan')} again" if chosen else "Try all again"
-    if st.button(label, icon=":material/refresh:", key="retry"):
+    st.button(label, icon=":material/refresh:", key="retry", on_click=_retry, args=(keys,))
+
+
+def _retry(keys: list[str]) -> None:
+    with guarded():
         st.session_state[_RETRIED] = retry(resources.site(), keys)
         resources.meter().forget()
-        st.rerun(scope="fragment")
 
 
 def _workers(found: IngestState) -> None:
