@@ -121,8 +121,8 @@ def _with_words(request: SearchRequest, words: str, *, service: SearchService) -
     """Ask for what words say as well, if every one is understood."""
     overview = service.library.overview()
     asked = {query.object_key for query in request.queries if isinstance(query, ObjectQuery)}
-    own = {scan.reservoir for scan in overview.scans if scan.object_key in asked}
-    names = replace(overview.names, own_reservoirs=tuple(sorted(own - {None}, key=str)))
+    own = {scan.reservoir or "" for scan in overview.scans if scan.object_key in asked}
+    names = replace(overview.names, own_reservoirs=tuple(sorted(own - {""})))
     understood = understand(words, names)
     if understood.not_understood:
         raise SearchError(f"--words: not understood: {'; '.join(understood.not_understood)}")

@@ -93,15 +93,19 @@ class SearchService:
         library: What is indexed.
     """
 
-    def __init__(self, site: Site, *, collection: str | None = None) -> None:
+    def __init__(
+        self, site: Site, *, collection: str | None = None, kept: KeptQueries | None = None
+    ) -> None:
         """Answer searches of a site.
 
         Args:
             site: The installation.
             collection: The collection to search; None for whichever is live.
+            kept: Uploaded files of another service, which closes them; None for an own one.
         """
         self.site = site
-        self.kept = KeptQueries(site)
+        self._owns_kept = kept is None
+        self.kept = kept or KeptQueries(site)
         self.library = Library(site)
         self._fetched = FetchedFiles()
         self._encoder = QueryEncoder(site)
@@ -116,7 +120,8 @@ class SearchService:
     def close(self) -> None:
         """End what the service started; the site stays open."""
         self._encoder.close()
-        self.kept.close()
+        if self._owns_kept:
+            self.kept.close()
         self._fetched.close()
 
     def open(self) -> None:
