@@ -74,7 +74,7 @@ def shown_hits(result: SearchResult) -> tuple[SearchHit, ...]:
 
 def _mode(state: PageState) -> None:
     if state.wish.three_rows is (state.mode is Mode.BEST):  # a link or words decided
-        state.mode = Mode.ROWS if state.wish.three_rows else Mode.BEST
+        state.mode = Mode.of(state.wish)
     st.session_state["mode"] = str(state.mode)
     st.segmented_control(
         "Show",

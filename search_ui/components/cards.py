@@ -6,23 +6,22 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from encoder.sheets import length_label, scale_bar_um
+from encoder.scale_bars import length_label, scale_bar_um
 from infra.pictures import thumbnail_key
 from search_ui.components.palette import MARKS
 from search_ui.components.state import page_state
 from search_ui.components.wording import (
-    permeability_words,
     place_of,
-    porosity_words,
+    property_words,
     rock,
     safe,
-    with_prediction,
 )
 from search_ui.markdown import escaped
 from search_ui.places import size_um
 from search_ui.printing import VIEW_TITLES, rank_text
 from search_ui.requests import ObjectQuery
 from search_ui.resources import Picture, picture_url
+from search_ui.rock_properties import of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,31 +96,10 @@ def meter_html(similarity: float) -> str:
 
 def properties_html(row: SliceRow) -> str:
     """Measured and predicted properties, one line each."""
-    known = row.numbers
-    predicted_porosity = known.get("predicted_porosity")
-    predicted_permeability = known.get("predicted_permeability_md")
-    lines = (
-        (
-            "Porosity",
-            with_prediction(
-                porosity_words(known.get("porosity")),
-                None if predicted_porosity is None else porosity_words(predicted_porosity),
-            ),
-        ),
-        (
-            "Permeability",
-            with_prediction(
-                permeability_words(known.get("permeability_md")),
-                None
-                if predicted_permeability is None
-                else permeability_words(predicted_permeability),
-            ),
-        ),
-    )
     return "".join(
         f'<div class="line" title="{name}: {safe(text)}"><span class="dim">{name}</span> '
         f"{safe(text)}</div>"
-        for name, text in lines
+        for name, text in property_words(of_rows([row]))
     )
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from encoder.sheets import length_label
+from encoder.scale_bars import length_label
 from search_ui.components.wording import (
     NOT_KNOWN,
     modality_text,
     permeability_words,
     porosity_words,
+    property_words,
     safe,
-    with_prediction,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from search_ui.library import ScanPage, SlicePage
 
@@ -42,7 +42,6 @@ def scan_facts(page: ScanPage, shown: SlicePage) -> Facts:
         page: The scan.
         shown: The slice.
     """
-    known = page.properties
     size = page.pixel_size_um
     facts = [
         ("Scan", page.object_key),
@@ -50,18 +49,7 @@ def scan_facts(page: ScanPage, shown: SlicePage) -> Facts:
         ("Reservoir", page.reservoir or NOT_KNOWN),
         ("Sample", page.sample or NOT_KNOWN),
         ("Imaged by", modality_text(page.modality)),
-        (
-            "Porosity",
-            _measured(porosity_words(known.porosity), known.predicted_porosity, porosity_words),
-        ),
-        (
-            "Permeability",
-            _measured(
-                permeability_words(known.permeability_md),
-                known.predicted_permeability_md,
-                permeability_words,
-            ),
-        ),
+        *property_words(page.properties),
         ("Pixel size", NOT_KNOWN if size is None else f"{size:g} µm"),
     ]
     if shown.width_um is not None:
@@ -73,10 +61,6 @@ def scan_facts(page: ScanPage, shown: SlicePage) -> Facts:
         if name not in _TOLD_APART and value is not None
     ]
     return facts + _texts(page.free) + _texts(page.facts)
-
-
-def _measured(measured: str, predicted: float | None, words: Callable[[float | None], str]) -> str:
-    return with_prediction(measured, None if predicted is None else words(predicted))
 
 
 def _slice_predictions(shown: SlicePage) -> Facts:

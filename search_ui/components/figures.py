@@ -33,8 +33,8 @@ def view_title(view: View | None) -> str:
 def cross_plot(
     queries: Sequence[QueryFacts],
     hits: Sequence[SearchHit],
-    library: Iterable[SamplePoint],
     *,
+    library: Iterable[SamplePoint],
     marks: frozenset[str],
 ) -> go.Figure:
     """Porosity against permeability; what is only predicted is hollow.
@@ -102,7 +102,7 @@ def _library(figure: go.Figure, library: Iterable[SamplePoint]) -> None:
         figure.add_scatter(
             x=[point[0] for point in points],
             y=[point[1] for point in points],
-            text=[_hover(*point) for point in points],
+            text=[_hover(point[0], point[1], name=point[2]) for point in points],
             mode="markers",
             name="the library's samples",
             marker={"color": LIBRARY.color, "size": 6, "opacity": 0.45},
@@ -153,7 +153,7 @@ def _queries(figure: go.Figure, queries: Sequence[QueryFacts]) -> None:
             figure.add_scatter(
                 x=[porosity],
                 y=[permeability],
-                text=[_hover(porosity, permeability, f"the query, {how}")],
+                text=[_hover(porosity, permeability, name=f"the query, {how}")],
                 mode="markers",
                 name=f"{QUERY.sign} the query, {how}",
                 marker={
@@ -178,7 +178,7 @@ def _point(hit: SearchHit) -> tuple[float, float, bool] | None:
     return None
 
 
-def _hover(porosity: float, permeability_md: float, name: str) -> str:
+def _hover(porosity: float, permeability_md: float, *, name: str) -> str:
     return (
         f"{safe(name)}<br>{porosity_words(porosity)} · {safe(permeability_words(permeability_md))}"
     )
@@ -188,4 +188,4 @@ def _hit_hover(hit: SearchHit, point: tuple[float, float, bool]) -> str:
     porosity, permeability, is_measured = point
     how = "" if is_measured else ", predicted"
     name = f"hit {hit.rank}: {rock(hit.row.reservoir, hit.row.sample)}{how}"
-    return _hover(porosity, permeability, name)
+    return _hover(porosity, permeability, name=name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from encoder.sheets import length_label, scale_bar_um
+from encoder.scale_bars import length_label, scale_bar_um
 from search_ui.components.palette import QUERY
 
 if TYPE_CHECKING:

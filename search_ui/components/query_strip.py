@@ -16,12 +16,10 @@ from search_ui.components.region_dialog import region_dialog
 from search_ui.components.state import page_state
 from search_ui.components.told_form import told_form
 from search_ui.components.wording import (
-    permeability_words,
-    porosity_words,
+    property_words,
     query_title,
     rock,
     safe,
-    with_prediction,
 )
 from search_ui.requests import ObjectQuery
 from search_ui.resources import Picture, picture_url
@@ -64,25 +62,15 @@ def _query(query: Query, facts: QueryFacts | None, *, number: int, is_alone: boo
     if facts is None:
         told = f"<b>{safe(name or '…')}</b>"
     else:
-        known = facts.properties
-        predicted_porosity, predicted_permeability = (
-            known.predicted_porosity,
-            known.predicted_permeability_md,
-        )
-        porosity = with_prediction(
-            porosity_words(known.porosity),
-            None if predicted_porosity is None else porosity_words(predicted_porosity),
-        )
-        permeability = with_prediction(
-            permeability_words(known.permeability_md),
-            None if predicted_permeability is None else permeability_words(predicted_permeability),
+        properties = "".join(
+            f'<div><span class="dim">{kind}</span> {safe(text)}</div>'
+            for kind, text in property_words(facts.properties)
         )
         told = (
             f'<div class="line"><span style="color:{QUERY.color}" aria-hidden="true">{QUERY.sign}'
             f"</span> <b>{safe(query_title(facts, name))}</b></div>"
             f'<div class="line">{safe(rock(facts.reservoir, facts.sample))}</div>'
-            f'<div><span class="dim">Porosity</span> {safe(porosity)}</div>'
-            f'<div><span class="dim">Permeability</span> {safe(permeability)}</div>'
+            f"{properties}"
         )
         if query.region is not None:
             told += '<div class="dim">a part of it is looked for</div>'

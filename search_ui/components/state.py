@@ -36,6 +36,11 @@ class Mode(StrEnum):
     ROWS = "Three rows"
     MODELS = "Two models"
 
+    @classmethod
+    def of(cls, wish: SearchRequest) -> Mode:
+        """How the answer to a wish is shown, unless somebody says otherwise."""
+        return cls.ROWS if wish.three_rows else cls.BEST
+
 
 def blank() -> SearchRequest:
     """The wish of somebody who has not said anything yet."""

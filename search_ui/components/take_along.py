@@ -26,9 +26,11 @@ def take_along(result: SearchResult) -> None:
         result: The answer that is shown.
     """
     with st.popover("Take it with you", icon=":material/ios_share:"):
-        st.caption("A link that opens this search again, for anybody who may see this site:")
-        st.code(address(), language=None, wrap_lines=True)
-        st.caption("Or files of what is shown:")
+        link = address()
+        if link is not None:
+            st.caption("A link that opens this search again, for anybody who may see this site:")
+            st.code(link, language=None, wrap_lines=True)
+        st.caption("Files of what is shown:")
         for label, kind, mime, made in _files(result):
             st.download_button(
                 label,

@@ -31,7 +31,7 @@ def pictures_to_think_with(result: SearchResult, overview: LibraryOverview) -> N
     hits = list({hit.row.row_id: hit for hit in (*views, *result.hits)}.values())
     plot, beside = st.columns([3, 2], gap="large")
     with plot:
-        _cross_plot(result, hits, overview)
+        _cross_plot(result, hits, overview=overview)
     with beside:
         st.markdown("### How far away")
         if hits:
@@ -60,7 +60,7 @@ def funnel_html(funnel: Funnel) -> str:
     return f'<div class="litho-funnel">{rows}</div><div class="litho-dim">{how}</div>'
 
 
-def _cross_plot(result: SearchResult, hits: list[SearchHit], overview: LibraryOverview) -> None:
+def _cross_plot(result: SearchResult, hits: list[SearchHit], *, overview: LibraryOverview) -> None:
     state = page_state()
     st.markdown("### Porosity and permeability")
     placed = sum(map(has_point, hits))
@@ -70,7 +70,7 @@ def _cross_plot(result: SearchResult, hits: list[SearchHit], overview: LibraryOv
         return
     key = f"cross_{state.serial}"
     st.plotly_chart(
-        cross_plot(result.queries, hits, overview.samples, marks=state.marks),
+        cross_plot(result.queries, hits, library=overview.samples, marks=state.marks),
         key=key,
         config=_CONFIG,
         selection_mode=("points", "box", "lasso"),

@@ -9,6 +9,7 @@ import streamlit as st
 from search_ui import resources
 from search_ui.components.answer import answer
 from search_ui.components.filters import filter_panel
+from search_ui.components.links import open_link, write_link
 from search_ui.components.messages import guarded
 from search_ui.components.query_picker import query_picker
 from search_ui.components.query_strip import query_strip
@@ -19,15 +20,36 @@ from search_ui.components.words_box import words_box
 if TYPE_CHECKING:
     from search_ui.library import LibraryOverview
 
+_HALF = 340
+"""Narrowest half of what is above an answer, in pixels: on tablets one is below the other."""
+
 
 def render() -> None:
     """Show the page."""
     st.html(STYLE)
+    if resources.site().index.live() is None:
+        _nothing_indexed()
+        return
     overview = resources.service().library.overview()
+    if not overview.scans:
+        _nothing_indexed()
+        return
+    open_link()
     if page_state().has_query:
         _look(overview)
     else:
         _begin(overview)
+
+
+def _nothing_indexed() -> None:
+    with st.container(key="begin"):
+        st.markdown("# Nothing is indexed yet")
+        st.markdown(
+            "Add scans on the library page, and search as soon as the first of them is indexed. "
+            "Or index a whole folder, and publish a trained model, with these commands:"
+        )
+        st.code("lithoscope ingest FOLDER --encoder dsnn --init seed:0\nlithoscope demo", "sh")
+        st.link_button("Go to the library", "library", icon=":material/grid_view:")
 
 
 def _begin(overview: LibraryOverview) -> None:
@@ -45,7 +67,8 @@ def _look(overview: LibraryOverview) -> None:
     with st.sidebar:
         filter_panel(overview)
     with st.container(border=True, key="head"):
-        looked_for, said = st.columns(2, gap="large")
+        halves = st.grid(2, min_column_width=_HALF, gap="medium", key="head_halves")
+        looked_for, said = halves.cell(), halves.cell()
     with said:
         words_box(overview)
     with st.container(key="busy"), guarded():
@@ -53,6 +76,7 @@ def _look(overview: LibraryOverview) -> None:
     with looked_for:
         query_strip(state.result, overview)
     if state.result is not None:
+        write_link(state.result)
         with st.container(key="answer"):
             answer(state.result, overview)
 

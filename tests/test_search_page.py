@@ -1,0 +1,222 @@
+"""The search page as Streamlit runs it: at first, empty, with wrong files, by words and links."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from memory_site import memory_site
+from search_site import SearchSite, search_site, texture
+from search_ui import resources
+from search_world import make_scan, open_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from streamlit.testing.v1.element_tree import Button
+
+__all__ = ["search_site"]
+_WHOSE = re.compile(r"<b>(.*?)</b></div><div class=.litho-sim")
+HOSTILE = "<script>alert(1)</script> **x** `y` [z](http://evil) :red[w] $m$"
+
+
+def page() -> None:
+    from search_ui.pages.search import render  # noqa: PLC0415  Streamlit runs this on its own
+
+    render()
+
+
+def opened(**params: str) -> AppTest:
+    test = AppTest.from_function(page, default_timeout=60)
+    for name, value in params.items():
+        test.query_params[name] = value
+    return sound(test.run())
+
+
+def sound(test: AppTest) -> AppTest:
+    assert not test.exception, [each.value for each in test.exception]
+    return test
+
+
+def cards(test: AppTest) -> list[str]:
+    """Whose the hits are, in order of their cards."""
+    texts = [each.proto.body for each in test.get("html")]
+    return [
+        found[1] for text in texts if (found := re.search(r"<b>(.*?)</b></div><div.*?Simil", text))
+    ]
+
+
+def button(test: AppTest, label: str) -> Button:
+    found = [each for each in test.button if each.label.replace("\\", "").startswith(label)]
+    assert found, [each.label for each in test.button]
+    return found[0]
+
+
+def press(test: AppTest, label: str) -> AppTest:
+    return sound(button(test, label).click().run())
+
+
+def look_for(test: AppTest, name: str) -> AppTest:
+    sound(test.text_input[0].input(name).run())
+    return press(test, "Look for")
+
+
+def say(test: AppTest, words: str) -> AppTest:
+    test.text_input(key="words").input(words)
+    return press(test, "Apply")
+
+
+def upload(test: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    told = [(name, content, "application/octet-stream") for name, content in files]
+    return sound(test.file_uploader[0].set_value(told).run())
+
+
+def png(seed: int) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray((texture(seed) // 256).astype(np.uint8)).save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.fixture
+def app(search_site: SearchSite) -> Iterator[AppTest]:
+    with resources.serving(search_site.site):
+        yield opened()
+
+
+def test_at_first_everything_indexed_can_be_picked(app: AppTest) -> None:
+    assert "What is this rock like" in app.markdown[0].value
+    assert sum(each.label.startswith("Look for") for each in app.button) == 5
+
+
+def test_nothing_is_called_so(app: AppTest) -> None:
+    sound(app.text_input[0].input("nowhere").run())
+    assert any("No scan is called so" in each.value for each in app.caption)
+
+
+def test_a_picked_scan_is_answered(app: AppTest) -> None:
+    look_for(app, "volume")
+    assert len(cards(app)) == 3  # all but those of its own sample
+    assert "E1 · S1" not in cards(app)
+
+
+def test_an_upload_is_answered_and_its_rock_can_be_told(app: AppTest) -> None:
+    upload(app, ("mine.png", png(2)))
+    assert cards(app)
+    fields = {each.label: each for each in app.text_input}
+    fields["Reservoir"].input("E2")
+    fields["Sample"].input("S3")
+    press(app, "Use it")
+    assert "E2 · S3" not in cards(app)
+
+
+def test_what_is_no_image_is_told_in_a_line(app: AppTest) -> None:
+    upload(app, ("wrong.tif", b"no image"))
+    (message,) = (each.value for each in app.error)
+    assert "wrong" in message
+    assert "/" not in message.replace("\\", "")
+    assert not cards(app)
+
+
+def test_a_reservoir_is_left_out_by_a_card_and_comes_back_by_its_chip(app: AppTest) -> None:
+    look_for(app, "volume")
+    press(app, "Exclude reservoir E2")
+    assert all(each.startswith("E1") for each in cards(app))
+    assert app.multiselect(key="exclude_reservoirs").value == ["E2"]
+    press(app, "not from reservoir E2")
+    assert any(each.startswith("E2") for each in cards(app))
+
+
+def test_words_are_chips_and_what_is_not_understood_is_said(app: AppTest) -> None:
+    look_for(app, "volume")
+    say(app, "not from E2, porosity 0.1 to 0.2, purple")
+    assert cards(app) == ["E1 · S2"]
+    assert app.select_slider(key="range_porosity").value == (0.1, 0.2)
+    assert any("purple" in each.value for each in app.warning)
+
+
+def test_filters_that_nothing_passes_are_said_and_cleared(app: AppTest) -> None:
+    look_for(app, "volume")
+    sound(app.slider(key="min_similarity").set_value(1.0).run())
+    assert not cards(app)
+    assert any("Nothing passes" in each.value for each in app.markdown)
+    press(app, "Clear all filters")
+    assert cards(app)
+
+
+def test_three_rows(app: AppTest) -> None:
+    look_for(app, "volume")
+    sound(app.segmented_control(key="mode").set_value("Three rows").run())
+    titles = [each.value for each in app.markdown if each.value.startswith("### :")]
+    assert [title.split("] ")[1] for title in titles] == [
+        "Same sample",
+        "Same reservoir, other samples",
+        "Other reservoirs",
+    ]
+    assert "E1 · S1" in cards(app)
+
+
+def test_a_hit_is_opened_and_looked_for(app: AppTest) -> None:
+    look_for(app, "E2/S1")
+    best = cards(app)[0]
+    press(app, "Open hit 1")
+    assert any(f"**{best}**" in each.value.replace("\\", "") for each in app.markdown)
+    press(app, "More like this")
+    assert best not in cards(app)
+
+
+def test_a_link_opens_the_same_in_another_browser(app: AppTest) -> None:
+    upload(app, ("mine.png", png(3)))
+    say(app, "not from E2")
+    again = opened(**{name: str(value) for name, value in app.query_params.items()})
+    assert cards(again) == cards(app)
+    assert again.multiselect(key="exclude_reservoirs").value == ["E2"]
+
+
+def test_a_damaged_link_is_told_in_a_line(search_site: SearchSite) -> None:
+    with resources.serving(search_site.site):
+        test = opened(v="1", k="many")
+    assert len(test.error) == 1
+
+
+def test_a_link_to_what_is_gone_says_so(search_site: SearchSite) -> None:
+    with resources.serving(search_site.site):
+        test = opened(v="1", q="scans/E9/gone.png")
+    assert any("not indexed any more" in each.value.replace("\\", "") for each in test.warning)
+
+
+def test_nobody_sees_another_ones_query(app: AppTest) -> None:
+    look_for(app, "volume")
+    assert not cards(opened())
+
+
+def test_an_empty_site_says_what_to_do(tmp_path: Path) -> None:
+    with memory_site(tmp_path) as site, resources.serving(site):
+        test = opened()
+    assert "Nothing is indexed yet" in test.markdown[0].value
+    assert "lithoscope ingest" in test.code[0].value
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    world = open_world(tmp_path)
+    scans = [
+        make_scan(f"scans/{number}", reservoir=f"{HOSTILE}{number}", sample=HOSTILE, porosity=0.1)
+        for number in range(3)
+    ]
+    world.add(*scans)
+    with world.site, resources.serving(world.site):
+        test = opened()
+        press(test, "Look for")
+        shown = cards(test)
+    assert len(shown) == 2
+    bodies = "".join(each.proto.body for each in test.get("html"))
+    assert "<script>" not in bodies
+    assert "&lt;script&gt;" in shown[0]
+    told = [*(each.label for each in test.button), *(each.value for each in test.markdown)]
+    assert not [text for text in told if "**x**" in text or "[z](" in text or ":red[" in text]
