@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 60.0
+"""For what a browser waits for."""
+
+PATIENCE = 180.0
+"""For what processes are waited for: those of a busy machine take their time to start."""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
@@ -106,7 +110,7 @@ def is_alive(found: Running, path: str = "/healthz") -> bool:
         return False
 
 
-def until(is_so: object, seconds: float = SECONDS) -> None:
+def until(is_so: object, seconds: float = PATIENCE) -> None:
     """Wait for a condition, generously: machines that test are busy."""
     assert callable(is_so)
     deadline = time.monotonic() + seconds
