@@ -12,6 +12,8 @@ import yaml
 from infra.native_stack.compose_file import Condition, read_services
 from infra.native_stack.errors import ComposeFileError
 from infra.native_stack.interpolation import interpolated
+from infra.native_stack.plan import make_plan
+from infra.native_stack.probes import HttpProbe
 from infra.native_stack.secrets_file import new_secrets
 from infra.settings import setting_fields
 
@@ -167,3 +169,14 @@ def test_what_can_not_be_used_is_told(tmp_path: Path, text: str, told: str) -> N
     (tmp_path / "x.yml").write_text(text)
     with pytest.raises(ComposeFileError, match=told):
         read_services([tmp_path / "x.yml"], {})
+
+
+def test_pages_run_without_docker_on_this_machine_only(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, [COMPOSE], variables=new_secrets())
+    launch = plan.launch("ui-1")
+    port = str(plan.ports["ui-1"][8501])
+    assert launch.command[-1] == "ui"
+    assert launch.environment["LITHOSCOPE_UI__PORT"] == port
+    assert launch.environment["LITHOSCOPE_METRICS__PORT"] == port
+    assert launch.environment["LITHOSCOPE_UI__HOST"] == "127.0.0.1"
+    assert launch.probe == HttpProbe(int(port), "/healthz")
