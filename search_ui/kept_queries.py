@@ -42,6 +42,7 @@ _DATASET = "dataset"
 _SIDE_CAR = ".json"
 _NAME_SIGNS = 120
 _SUFFIX_SIGNS = 20
+_REMEMBERED = 1000
 _GONE = "it was removed, or the link is damaged; upload the file again"
 
 
@@ -57,6 +58,19 @@ class KeptFile:
 
     path: Path
     name: str
+    read: ReadOptions | None
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredFile:
+    """An upload in the object store.
+
+    Attributes:
+        entry: The object.
+        read: What its reader needs to be told, or None.
+    """
+
+    entry: ObjectEntry
     read: ReadOptions | None
 
 
@@ -78,6 +92,7 @@ class KeptQueries:
         self._now = now
         self._files = FetchedFiles()
         self._unstored: dict[str, KeptFile] = {}
+        self._known: dict[str, _StoredFile] = {}
 
     def keep(self, name: str, stream: BinaryIO, *, read: ReadOptions | None = None) -> str:
         """Keep one file.
@@ -139,8 +154,8 @@ class KeptQueries:
         if unstored is not None:
             yield unstored
             return
-        entry = self._entry(token)
-        name = unescape_part(entry.key.rpartition("/")[2])
+        stored = self._stored_file(token)
+        entry, name = stored.entry, unescape_part(stored.entry.key.rpartition("/")[2])
 
         def fetch(folder: Path) -> Path:
             target = folder / _file_name(name)
@@ -148,7 +163,7 @@ class KeptQueries:
             return target
 
         with self._files.at_hand(entry.key, fetch) as path:
-            yield KeptFile(path=path, name=name, read=self._reading(entry.key))
+            yield KeptFile(path=path, name=name, read=stored.read)
 
     def has(self, token: str) -> bool:
         """Whether a file is kept under a token."""
@@ -217,17 +232,31 @@ class KeptQueries:
                 f"the uploaded image is not there any more (they are kept {self._days} days, or "
                 f"until somebody removes them); {_GONE}"
             )
-        if self._has_lapsed(entry):
-            raise SearchError(
-                f"the uploaded image has lapsed: they are kept {self._days} days; upload it again"
-            )
+        self._refuse_lapsed(entry)
         return entry
 
     def _has_lapsed(self, entry: ObjectEntry) -> bool:
         return self._now() - entry.modified > timedelta(days=self._days)
 
-    def _reading(self, key: str) -> ReadOptions | None:
-        return _options(key, self._objects.stat(key).user_metadata)
+    def _stored_file(self, token: str) -> _StoredFile:
+        """What is stored under a token; what there is a local copy of is not asked for again."""
+        known = self._known.get(token)
+        if known is not None and self._files.has(known.entry.key):
+            self._refuse_lapsed(known.entry)
+            return known
+        entry = self._entry(token)
+        read = _options(entry.key, self._objects.stat(entry.key).user_metadata)
+        found = _StoredFile(entry, read)
+        while len(self._known) >= _REMEMBERED:
+            self._known.pop(next(iter(self._known)), None)
+        self._known[token] = found
+        return found
+
+    def _refuse_lapsed(self, entry: ObjectEntry) -> None:
+        if self._has_lapsed(entry):
+            raise SearchError(
+                f"the uploaded image has lapsed: they are kept {self._days} days; upload it again"
+            )
 
 
 def _checked(path: Path, name: str, *, read: ReadOptions) -> Packed:

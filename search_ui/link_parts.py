@@ -100,7 +100,7 @@ def filters_of(left: dict[str, str]) -> Filters:
         column: _split(left.pop(name)) for name, column in _NAMES.items() if name in left
     }
     ranges = tuple(_range_of(text) for text in _split(left.pop("where", "")))
-    keep = _taken(left, "unmeasured", _keep)
+    keep = _taken(left, "unmeasured", read=_keep)
     return Filters(ranges=ranges, keep_unmeasured=bool(keep), **names)
 
 
@@ -120,20 +120,20 @@ def other_params(request: SearchRequest) -> dict[str, str | None]:
 def others_of(left: dict[str, str]) -> dict[str, Any]:
     """Take what else a search asks for out of parameters; see `queries_of`."""
     found = {
-        "k": _taken(left, "k", _whole),
-        "group_by": _taken(left, "group", GroupBy),
-        "per_sample": _taken(left, "per_sample", _whole),
-        "min_similarity": _taken(left, "similarity", _number),
-        "include_own_sample": _taken(left, "own", lambda text: {"1": True}[text]),
-        "three_rows": _taken(left, "rows", lambda text: {"3": True}[text]),
+        "k": _taken(left, "k", read=_whole),
+        "group_by": _taken(left, "group", read=GroupBy),
+        "per_sample": _taken(left, "per_sample", read=_whole),
+        "min_similarity": _taken(left, "similarity", read=_number),
+        "include_own_sample": _taken(left, "own", read=lambda text: {"1": True}[text]),
+        "three_rows": _taken(left, "rows", read=lambda text: {"3": True}[text]),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
 def _query_of(name: str, left: dict[str, str]) -> Query:
     value = left.pop(name)
-    slice_index = _taken(left, f"{name}.slice", _whole)
-    region = _taken(left, f"{name}.region", _region_of)
+    slice_index = _taken(left, f"{name}.slice", read=_whole)
+    region = _taken(left, f"{name}.region", read=_region_of)
     if name.startswith(_SCAN):
         return ObjectQuery(object_key=value, slice_index=slice_index, region=region)
     if not _TOKEN.fullmatch(value):
@@ -159,7 +159,7 @@ def _told_of(query: str, left: dict[str, str]) -> Told | None:
     }
     for name in _TOLD_NUMBERS:
         if f"{query}.{name}" in left:
-            told[name] = _taken(left, f"{query}.{name}", _number)
+            told[name] = _taken(left, f"{query}.{name}", read=_number)
     return Told(**told) if told else None
 
 
@@ -205,7 +205,7 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
-def _taken(left: dict[str, str], name: str, read: Callable[[str], Any]) -> Any:  # noqa: ANN401  its value
+def _taken(left: dict[str, str], name: str, *, read: Callable[[str], Any]) -> Any:  # noqa: ANN401  its value
     """Take one parameter out; None where there is none."""
     if name not in left:
         return None

@@ -26,6 +26,8 @@ from search_ui.requests import FileQuery, ObjectQuery, SearchRequest, UploadQuer
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
+    from search_ui.kept_queries import KeptQueries
+    from search_ui.library import LibraryOverview
     from search_ui.results import SearchResult
     from search_ui.service import SearchService
 
@@ -159,7 +161,8 @@ def changes(
         One line each; none where the answer is the one that was linked to, as far as that can be
         told.
     """
-    found = [*_model_changes(link, service), *_gone(link, service)]
+    overview = service.library.overview()
+    found = [*_model_changes(link, overview), *_gone(link, overview, kept=service.kept)]
     is_other = result is not None and link.answer not in (None, answer_digest(result))
     if is_other and not found:
         found.append(
@@ -169,8 +172,8 @@ def changes(
     return tuple(printable(each) for each in found)
 
 
-def _model_changes(link: Link, service: SearchService) -> Iterator[str]:
-    live = service.library.overview().bundle_id
+def _model_changes(link: Link, overview: LibraryOverview) -> Iterator[str]:
+    live = overview.bundle_id
     if link.bundle_id is not None and live != link.bundle_id:
         yield (
             f"the live model is {live or 'not published'} now, it was {link.bundle_id}: hits and "
@@ -178,12 +181,11 @@ def _model_changes(link: Link, service: SearchService) -> Iterator[str]:
         )
 
 
-def _gone(link: Link, service: SearchService) -> Iterator[str]:
+def _gone(link: Link, overview: LibraryOverview, *, kept: KeptQueries) -> Iterator[str]:
     """What a search names that is there no more."""
-    overview = service.library.overview()
     scans = {scan.object_key: scan for scan in overview.scans}
     for query in link.request.queries:
-        if isinstance(query, UploadQuery) and not service.kept.has(query.token):
+        if isinstance(query, UploadQuery) and not kept.has(query.token):
             yield "the uploaded image is not kept any more; upload it again"
         if isinstance(query, ObjectQuery) and query.object_key not in scans:
             yield f"{query.object_key} is not indexed any more; search with another scan"
