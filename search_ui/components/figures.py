@@ -21,7 +21,7 @@ _BINS = 24
 _LAYOUT: dict[str, Any] = {
     "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
     "legend": {"orientation": "h", "y": -0.22, "x": 0, "title": None},
-    "dragmode": "lasso",
+    "dragmode": "pan",  # Streamlit lets points be clicked on only while nothing else is dragged
 }
 
 
@@ -46,7 +46,9 @@ def cross_plot(
         marks: Identities of marked rows.
     """
     figure = go.Figure()
-    _library(figure, library)
+    # A sample whose slices were found is there already, as what can be clicked on.
+    found = {(hit.row.reservoir, hit.row.sample) for hit in hits if has_point(hit)}
+    _library(figure, (each for each in library if (each.reservoir, each.sample) not in found))
     for view in MARKS:
         _hits(figure, [hit for hit in hits if hit.view == view], view=view, marks=marks)
     _queries(figure, queries)

@@ -123,7 +123,7 @@ def _region_html(region: Region) -> str:
 def _actions(result: SearchResult | None, overview: LibraryOverview) -> None:
     state = page_state()
     queries = state.wish.queries
-    with st.container(horizontal=True, gap="small", key="query_actions"):
+    with st.container(horizontal=True, gap="xsmall", key="query_actions"):
         if st.button("Change or add", icon=":material/add_photo_alternate:", key="change_query"):
             query_dialog(overview)
         if st.button(

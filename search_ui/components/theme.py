@@ -93,6 +93,7 @@ STYLE = f"""
 [class*="st-key-card_find_"] [class*="st-key-open_"] {{ inset: 0; }}
 [class*="st-key-actions_"] button {{ font-size: 0.82rem; min-height: 1.8rem; padding: 0; }}
 [class*="st-key-actions_"] button p {{ font-size: 0.82rem; }}
+.st-key-query_actions button {{ padding-inline: 0.55rem; }}
 [class*="st-key-icon_"] button [data-testid="stMarkdownContainer"] {{
   position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
 }}

@@ -79,7 +79,10 @@ def _cross_plot(result: SearchResult, hits: list[SearchHit], *, overview: Librar
     )
     missing = len(hits) - placed
     lacking = f" {missing:,} of {len(hits):,} hits have no place in it." if missing else ""
-    st.caption(f"Click or lasso hits to mark them above; hollow ones are predicted.{lacking}")
+    st.caption(
+        f"Click on hits, or draw round them (lasso, above the plot), to mark them; hollow ones "
+        f"are predicted.{lacking}"
+    )
     _marked(hit for hit in hits if hit.row.row_id in state.marks)
 
 
