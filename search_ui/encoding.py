@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from PIL import Image
 
 from encoder.decoding import DecodedScan, DecodeLimits, DecodeOptions, DecoderPool
 from encoder.errors import printable
+from encoder.sandbox.scratch import ScratchFolder
 from search_ui.query_pictures import QueryPicture
 from search_ui.requests import SearchError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from encoder.inference import Encoded, EncodingSession
     from encoder.planes import ReadOptions
@@ -28,6 +35,9 @@ PICTURE_SIDE = 256
 
 _REMEMBERED = 32
 """Parts of files whose vectors are kept."""
+
+_AT_ONCE = 16
+"""Slices that are encoded before somebody else's turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +61,16 @@ class FilePart:
 
 
 class QueryEncoder:
-    """Decodes and encodes files as ingest does. Any thread may ask; they take turns."""
+    """Decodes and encodes files as ingest does. Any thread may ask.
+
+    Files are decoded beside each other, by as many processes as ingest has; those that encode take
+    turns.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._lock = threading.Lock()
+        self._pool_lock = threading.Lock()
         self._pool: DecoderPool | None = None
         self._version: ModelVersion | None = None
         self._session: EncodingSession | None = None
@@ -67,8 +82,21 @@ class QueryEncoder:
         Raises:
             LithoscopeError: It can't be loaded.
         """
-        with self._lock:
-            self._load(version)
+        with ThreadPoolExecutor(1) as ahead:  # a decoding process starts while the model is read
+            started = ahead.submit(self._start_decoding)
+            with self._lock:
+                self._load(version)
+            started.result()
+
+    def warm_up(self, version: ModelVersion) -> None:
+        """Encode a small picture, so that the first file need not wait for what starts with it.
+
+        Raises:
+            LithoscopeError: The model can't be loaded, or no process be started.
+        """
+        self.load(version)
+        with self._picture_file() as path:
+            self.encode(path, version, part=FilePart())
 
     def encode(
         self,
@@ -97,24 +125,24 @@ class QueryEncoder:
         """
         key = (version.bundle_id, path, _signs(path), part, pixel_size_um)
         with self._lock:
-            session = self._load(version)
+            preprocessing = self._load(version).encoder.preprocessing
             if key in self._encoded:
                 self._encoded[key] = self._encoded.pop(key)
                 return self._encoded[key]
-            preprocessing = session.encoder.preprocessing
-            options = part.options(DecodeOptions.for_encoding(preprocessing, part.read))
-            scan = self._decoders().decode(path, options)
-            if not scan.slices:
-                raise _no_such_slice(scan, part, n_slices=len(options.slicing.places(scan.info)))
-            told = scan.info.pixel_size_um
-            encoded = session.encode_and_predict(
-                np.stack([piece.pixels for piece in scan.slices]),
-                pixel_size_um=told if pixel_size_um is None else pixel_size_um,
-            )
+        options = part.options(DecodeOptions.for_encoding(preprocessing, part.read))
+        scan = self._decoders().decode(path, options)  # others may go on meanwhile
+        if not scan.slices:
+            raise _no_such_slice(scan, part, n_slices=len(options.slicing.places(scan.info)))
+        told = scan.info.pixel_size_um
+        pixels = np.stack([piece.pixels for piece in scan.slices])
+        encoded = self._in_turns(
+            pixels, version, pixel_size_um=told if pixel_size_um is None else pixel_size_um
+        )
+        with self._lock:
             self._encoded[key] = encoded
             while len(self._encoded) > _REMEMBERED:
                 del self._encoded[next(iter(self._encoded))]
-            return encoded
+        return encoded
 
     def draw(
         self, path: Path, version: ModelVersion, *, part: FilePart, max_side: int = PICTURE_SIDE
@@ -134,24 +162,24 @@ class QueryEncoder:
         """
         with self._lock:
             preprocessing = self._load(version).encoder.preprocessing
-            slicing = preprocessing.slicing
-            shown = DecodeOptions(
-                slicing=slicing if part.slice_index is not None else replace(slicing, tiles=1),
-                window=preprocessing.window,
-                max_side=max_side,
-                only_middle=True,
-            )
-            if part.read is not None:
-                shown = replace(shown, read=part.read)
-            scan = self._decoders().decode(path, part.options(shown))
+        slicing = preprocessing.slicing
+        shown = DecodeOptions(
+            slicing=slicing if part.slice_index is not None else replace(slicing, tiles=1),
+            window=preprocessing.window,
+            max_side=max_side,
+            only_middle=True,
+        )
+        if part.read is not None:
+            shown = replace(shown, read=part.read)
+        scan = self._decoders().decode(path, part.options(shown))
         n_slices = len(slicing.places(scan.info))
         if not scan.slices:
             raise _no_such_slice(scan, part, n_slices=n_slices)
         return _picture(scan, part, n_slices=n_slices)
 
     def close(self) -> None:
-        """End the decoding process."""
-        with self._lock:
+        """End the decoding processes."""
+        with self._pool_lock:
             if self._pool is not None:
                 self._pool.close()
                 self._pool = None
@@ -162,12 +190,43 @@ class QueryEncoder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _in_turns(
+        self, pixels: NDArray[np.uint8], version: ModelVersion, *, pixel_size_um: float | None
+    ) -> Encoded:
+        """Encode slices, a few at a time: who asks with one need not wait for all of a volume."""
+        parts = []
+        for start in range(0, len(pixels), _AT_ONCE):
+            with self._lock:
+                parts.append(
+                    self._load(version).encode_and_predict(
+                        pixels[start : start + _AT_ONCE], pixel_size_um=pixel_size_um
+                    )
+                )
+        return _whole(parts)
+
+    def _start_decoding(self) -> None:
+        with self._picture_file() as path:
+            self._decoders().decode(path, DecodeOptions())
+
+    @contextmanager
+    def _picture_file(self) -> Iterator[Path]:
+        """A small picture in a file."""
+        scratch = ScratchFolder()
+        try:
+            path = scratch.path / "warm-up.png"
+            pixels = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
+            Image.fromarray(pixels).save(path)
+            yield path
+        finally:
+            scratch.remove()
+
     def _decoders(self) -> DecoderPool:
-        if self._pool is None:
-            told = self._site.settings.decode
-            limits = DecodeLimits(memory_bytes=told.memory_mib << 20, seconds=told.seconds)
-            self._pool = DecoderPool(1, limits)
-        return self._pool
+        with self._pool_lock:
+            if self._pool is None:
+                told = self._site.settings.decode
+                limits = DecodeLimits(memory_bytes=told.memory_mib << 20, seconds=told.seconds)
+                self._pool = DecoderPool(told.workers, limits)
+            return self._pool
 
     def _load(self, version: ModelVersion) -> EncodingSession:
         from encoder.bundle import load_bundle  # noqa: PLC0415  loads torch
@@ -210,3 +269,19 @@ def _picture(scan: DecodedScan, part: FilePart, *, n_slices: int) -> QueryPictur
         format=info.format,
         notes=info.notes,
     )
+
+
+def _whole(parts: Sequence[Encoded]) -> Encoded:
+    """Put together what was encoded in parts, at least one."""
+    first = parts[0]
+    return replace(
+        first,
+        vectors=np.concatenate([part.vectors for part in parts]),
+        porosity=_joined([part.porosity for part in parts]),
+        permeability_md=_joined([part.permeability_md for part in parts]),
+    )
+
+
+def _joined(parts: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known else None

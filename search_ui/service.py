@@ -143,6 +143,18 @@ class SearchService:
         if version is not None:
             self._encoder.load(version)
 
+    def warm_up(self) -> None:
+        """Have all at hand that the first search, or the first look at a page, would wait for.
+
+        Raises:
+            LithoscopeError: Nothing is live, or the model is missing or damaged.
+        """
+        self.open()
+        self.library.overview()
+        version = self._live.current().model.version
+        if version is not None:
+            self._encoder.warm_up(version)
+
     def search(self, request: SearchRequest) -> SearchResult:
         """Answer a search.
 

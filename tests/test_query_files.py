@@ -23,6 +23,7 @@ from search_ui.requests import (
     Told,
     UploadQuery,
 )
+from search_ui.service import SearchService
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -175,6 +176,14 @@ def test_several_files_are_one_query(search_site: SearchSite) -> None:
     }
     for hit in both.hits:
         assert hit.distance == pytest.approx(nearest[hit.row.row_id], rel=1e-3)
+
+
+def test_a_service_that_is_warm_answers_the_same(search_site: SearchSite) -> None:
+    query = FileQuery(path=search_site.rocks / "E1/S1/volume.tif")
+    with SearchService(search_site.site) as service:
+        service.warm_up()
+        found = service.search(SearchRequest(queries=(query,), k=50))
+    assert [hit.row for hit in found.hits] == [hit.row for hit in ask(search_site, query).hits]
 
 
 def test_a_bad_upload_is_refused_without_a_path(search_site: SearchSite) -> None:
