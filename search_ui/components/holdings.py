@@ -32,7 +32,7 @@ def holdings(overview: LibraryOverview) -> None:
     columns[1].metric("Samples", f"{len(overview.samples):,}")
     columns[2].metric("Scans", f"{len(overview.scans):,}")
     columns[3].metric("Slices", f"{overview.n_slices:,}")
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns(2, gap="medium")
     with left:
         _reservoirs(overview)
     with right:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from infra.model_versions import GATE, GATE_AGAINST, GATE_OUTCOME
+from search_ui import resources
+from search_ui.access import Role
 from search_ui.components.facts import facts_html
 from search_ui.markdown import escaped
 
@@ -16,13 +18,24 @@ if TYPE_CHECKING:
     from infra.model_versions import ModelVersion
     from search_ui.model_state import ModelState
 
-_GATE = {
-    "passed": "It passed the release gate.",
-    "first": "It was the first to pass the release gate.",
-    "forced": "The release gate refused it, and it was published by force.",
-}
 _METRICS = {"l2": "Euclidean distance", "ip": "inner product"}
 _OWN = (GATE, GATE_OUTCOME, GATE_AGAINST)
+_MEASURES = {
+    "epochs": "Epochs trained",
+    "final_loss": "Loss at the end",
+    "test_mae_porosity": "Mean error of porosity, unseen samples",
+    "test_mae_log10_permeability": "Mean error of log₁₀ permeability, unseen samples",
+    "validation_map_at_10": "mAP@10, validation samples",
+}
+_PLAIN = {
+    "lithoscope": "Made by Lithoscope",
+    "measured_on": "Measured on",
+    "notes": "Notes",
+    "revision": "Revision",
+    "slices": "Slices learnt from",
+    "torch": "With torch",
+}
+"""What of a model's provenance is for everybody; the rest is for operators: it may name places."""
 
 
 def model_card(version: ModelVersion) -> None:
@@ -71,11 +84,11 @@ def model_table(found: ModelState) -> None:
 
 
 def _gate(version: ModelVersion) -> None:
-    outcome = version.provenance.get(GATE_OUTCOME)
-    if GATE not in version.provenance:
+    told = version.provenance.get(GATE)
+    if told is None:
         st.caption("No release gate has measured it.")
         return
-    st.markdown(f"{_GATE.get(outcome or '', '')} {escaped(version.provenance[GATE])}")
+    st.markdown(f"Release gate: {escaped(told.removeprefix('gate: '))}")
     if against := version.provenance.get(GATE_AGAINST):
         st.caption(f"Compared with {escaped(against)}.")
 
@@ -85,7 +98,8 @@ def _metrics(version: ModelVersion) -> None:
     if not version.metrics:
         st.caption("Its bundle tells no figures: `lithoscope evaluate` measures a model.")
         return
-    table = _columns(version.metrics, "Measure", value="Value")
+    named = {_MEASURES.get(name, name): value for name, value in version.metrics.items()}
+    table = _columns(named, "Measure", value="Value")
     st.dataframe(
         table,
         hide_index=True,
@@ -96,12 +110,15 @@ def _metrics(version: ModelVersion) -> None:
 
 def _provenance(version: ModelVersion) -> None:
     st.markdown("**Where it comes from**")
-    told = {name: text for name, text in version.provenance.items() if name not in _OWN}
-    if not told:
+    told = {name: text for name, text in version.provenance.items() if text and name not in _OWN}
+    plain = [(label, told[name]) for name, label in _PLAIN.items() if name in told]
+    if plain:
+        st.html(facts_html(plain))
+    else:
         st.caption("Its bundle does not tell.")
-        return
-    table = _columns(told, "What", value="Is")
-    st.dataframe(table, hide_index=True, key="provenance")
+    if told and resources.user().may(Role.OPERATOR):
+        with st.expander("Everything that its bundle says"):
+            st.dataframe(_columns(told, "What", value="Is"), hide_index=True, key="provenance")
 
 
 def _columns(values: Mapping[str, object], name: str, *, value: str) -> dict[str, object]:
