@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from encoder.errors import printable
 from search_ui.requests import SearchError
@@ -47,6 +47,18 @@ class Move:
             return None
         return self.theirs - self.ours
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON types."""
+        return {
+            "object_key": self.object_key,
+            "slice_index": self.slice_index,
+            "reservoir": self.hit.row.reservoir,
+            "sample": self.hit.row.sample,
+            "ours": self.ours,
+            "theirs": self.theirs,
+            "shift": self.shift,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
@@ -65,6 +77,18 @@ class Comparison:
     moves: tuple[Move, ...]
     views: Mapping[View, tuple[Move, ...]]
     notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON types: docs/search.md tells every name."""
+        return {
+            "ours": self.ours.to_dict(),
+            "theirs": self.theirs.to_dict(),
+            "moves": [move.to_dict() for move in self.moves],
+            "views": {
+                str(view): [move.to_dict() for move in moves] for view, moves in self.views.items()
+            },
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

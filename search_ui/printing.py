@@ -157,7 +157,16 @@ def _table(hits: Sequence[SearchHit], result: SearchResult) -> list[str]:
             (*cells[:-1], *(value or "–" for value in predicted), cells[-1])
             for cells, predicted in zip(shown, predictions, strict=True)
         ]
-    rows = [names, *shown]
+    return text_table([names, *shown], left=left)
+
+
+def text_table(rows: Sequence[Sequence[str]], *, left: Sequence[int]) -> list[str]:
+    """Lay rows out in columns.
+
+    Args:
+        rows: Cells, the header first.
+        left: Numbers of the columns that begin at the left; figures end at the right.
+    """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(

@@ -275,3 +275,47 @@ def test_filters_in_words(site: Site) -> None:
     assert {hit["reservoir"] for hit in own["hits"]} == {"E2", "E3"}
     error = site.refusal(query, "--words", "not from E22, 5 hits")
     assert str(error) == "--words: not understood: \"not from E22\": did you mean 'E2'?"
+
+
+def test_a_part_and_a_slice_of_a_file(site: Site) -> None:
+    volume = site.rocks / "E1/S1/volume.tif"
+    one = site.search(f"{volume}#1", "--region", "0,0,0.5,0.5")
+    assert one["query"][0]["n_slices"] == 1
+    assert any("a part of 50% by 50%" in note for note in one["notes"])
+    same = site.search("scans/E1/S1/volume.tif#1", "--region", "0,0,0.5,0.5")
+    assert [hit["distance"] for hit in same["hits"]] == pytest.approx(
+        [hit["distance"] for hit in one["hits"]], rel=1e-3
+    )
+    assert "expected LEFT,TOP" in str(site.refusal(volume, "--region", "0,0,1"))
+    assert "fractions from 0 to 1" in str(site.refusal(volume, "--region", "0,0,2,1"))
+
+
+def test_what_is_told_of_a_file(site: Site, tmp_path: Path) -> None:
+    stranger = picture(tmp_path / "stranger.png")
+    told = ("--query-reservoir", "E1", "--query-sample", "S1", "--query-porosity", 0.3)
+    found = site.search(stranger, *told, "-k", 50)
+    (query,) = found["query"]
+    assert (query["reservoir"], query["sample"], query["porosity"]) == ("E1", "S1", 0.3)
+    assert not keys(found["hits"]) & {"scans/E1/S1/volume.tif", "scans/E1/S1/thin.png"}
+    error = site.refusal("scans/E1/S2/a.png", *told)
+    assert "none is looked for" in str(error)
+    assert "fraction" in str(site.refusal(stranger, "--query-porosity", 30))
+
+
+def test_report(site: Site, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    found = site.search(site.rocks / "E1/S2/a.png", "--report", report, "-k", 3)
+    text = report.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert text.count("<img") == 4  # the query and its hits
+    assert str(tmp_path) not in text
+    for hit in found["hits"]:
+        assert f"{hit['object_key']}#{hit['slice_index']}" in text
+    assert "isn't named like a .html file" in str(
+        site.refusal("scans/E1/S2/a.png", "--report", "a.png")
+    )
+
+
+def test_against_a_model_that_is_not_there(site: Site) -> None:
+    error = site.refusal("scans/E1/S2/a.png", "--against", "dsnn-000000000000")
+    assert "no other model of that name has an index; there are: none" in str(error)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +14,7 @@ from bundle_samples import made_bundle
 from encoder.metric import Metric
 from encoder.ranking import View
 from search_ui.comparing import ModelComparer, moves_of
+from search_ui.printing_moves import MOVE_WRITERS
 from search_ui.requests import Filters, ObjectQuery, SearchError, SearchRequest
 from search_ui.service import SearchService
 from search_world import DIMENSION, make_scan, open_world
@@ -134,3 +138,18 @@ def test_what_one_list_has_alone_did_not_move(models: tuple[Site, list[ModelVers
         (3, 3, 0),
         (None, 4, None),
     ]
+
+
+def test_in_every_format(models: tuple[Site, list[ModelVersion]]) -> None:
+    site, (_, other) = models
+    request = SearchRequest(queries=(QUERY,), k=3, three_rows=True)
+    with SearchService(site) as service, ModelComparer(service) as comparer:
+        found = comparer.compare(request, other.bundle_id)
+    told = json.loads(MOVE_WRITERS["json"](found))
+    assert sorted(told) == ["moves", "notes", "ours", "theirs", "views"]
+    rows = list(csv.DictReader(io.StringIO(MOVE_WRITERS["csv"](found))))
+    assert len(rows) == len(found.moves) + sum(map(len, found.views.values()))
+    text = MOVE_WRITERS["table"](found)
+    assert other.bundle_id in text
+    for move in found.views[View.OTHER_RESERVOIRS]:
+        assert f"{move.object_key}#{move.slice_index}" in text
