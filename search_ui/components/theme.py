@@ -125,6 +125,7 @@ STYLE = f"""
 /* What the page has moved on from is not shown until Streamlit takes it away. */
 .stApp:has(.st-key-head) .st-key-begin {{ display: none; }}
 .stApp:has(.st-key-busy [data-testid="stSkeleton"]) .st-key-answer {{ display: none; }}
+.stGrid[class*="st-key-gallery_"], .stGrid[class*="st-key-two_"] {{ padding-top: 2px !important; }}
 .litho-head {{ font-size: 1.1rem; font-weight: 600; margin: 0; padding: 0.4rem 0 0; }}
 .litho-query {{ display: flex; gap: 1rem; align-items: flex-start; }}
 .litho-query-pic {{ flex: 0 0 9.5rem; max-width: 40%; }}

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from search_ui.service import SearchService
 
 _WIDTH = 112
+_COLUMNS = 8
+_LIVE = "live"
 
 
 def two_models() -> None:
@@ -62,6 +64,11 @@ def shift_text(move: Move) -> str:
     return "=" if not shift else f"{'↑' if shift > 0 else '↓'}{abs(shift)}"
 
 
+def place_text(move: Move) -> str:
+    """Where the live model has a hit of the other one."""
+    return "not live" if move.ours is None else f"live {move.ours}"
+
+
 def _model_text(model: OtherModel) -> str:
     scans = "scan" if model.n_scans == 1 else "scans"
     return f"{model.bundle_id} ({model.init}, {model.n_scans:,} {scans})"
@@ -88,12 +95,12 @@ def _view(comparison: Comparison, view: View) -> None:
         f'<h3 class="litho-head"><span style="color:{mark.color}">{mark.sign}</span> '
         f"{safe(VIEW_TITLES[view].capitalize())}</h3>"
     )
-    for result, name in ((comparison.ours, "live"), (comparison.theirs, "other")):
+    for result, name in ((comparison.ours, _LIVE), (comparison.theirs, "other")):
         model = result.model
         st.caption(f"{escaped(model.bundle_id or model.collection)} ({name})")
         hits = result.views[view]
         if hits:
-            _strip(hits, result, moves=moves, key=f"two_{view}_{name}")
+            _strip(hits, result, moves=moves, is_live=name == _LIVE, key=f"two_{view}_{name}")
         else:
             st.caption("None.")
     gone = [move for move in moves.values() if move.ours is None]
@@ -109,13 +116,15 @@ def _strip(
     result: SearchResult,
     *,
     moves: dict[tuple[str, int], Move],
+    is_live: bool,
     key: str,
 ) -> None:
-    with st.grid(len(hits), wrap=False, min_column_width=_WIDTH, gap="xsmall", key=key):
+    columns = max(len(hits), _COLUMNS)
+    with st.grid(columns, wrap=False, min_column_width=_WIDTH, gap="xsmall", key=key):
         for hit in hits:
             row = hit.row
             move = moves.get((row.object_key, row.slice_index))
-            moved = "" if move is None else shift_text(move)
+            moved = "" if move is None else shift_text(move) if is_live else place_text(move)
             badges = f'<span class="rank">{hit.rank}</span><span class="place">{safe(moved)}</span>'
             name = rock(row.reservoir, row.sample)
             alt = f"Hit {hit.rank} of {result.model.bundle_id}: {name}, {moved}"
