@@ -206,3 +206,21 @@ def ui(
     from search_ui.serving import run_ui  # noqa: PLC0415  heavy
 
     raise typer.Exit(run_ui(host=host, port=port))
+
+
+@app.command()
+def scans(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY|WORD...]",
+            help="One scan by its key with all its slices, or words of the scans to list.",
+        ),
+    ] = None,
+    *,
+    output: Annotated[AnswerFormat, typer.Option("--format")] = AnswerFormat.TABLE,
+) -> None:
+    """List what is indexed: reservoirs, samples, scans, and what is known of them."""
+    from search_ui.command import run_scans  # noqa: PLC0415  heavy
+
+    raise typer.Exit(run_scans(words or [], output.value))

@@ -20,6 +20,8 @@ from infra.settings import load_settings
 from infra.site import open_site
 from search_ui.comparing import ModelComparer
 from search_ui.exports import Answer, to_html, to_png
+from search_ui.library import Library
+from search_ui.listing import overview_text, scan_text
 from search_ui.printing import as_csv, as_json, as_table
 from search_ui.printing_moves import MOVE_WRITERS
 from search_ui.query_words import understand
@@ -160,6 +162,30 @@ def run_search(
     typer.echo(text)
     for note in notes:
         typer.echo(printable(f"note: {note}"), err=True)
+    return 0
+
+
+def run_scans(words: Sequence[str], form: str) -> int:
+    """Print what is indexed.
+
+    Args:
+        words: The key of a scan, or words of those that are to be listed.
+        form: ``table``, ``json`` or ``csv``.
+
+    Returns:
+        0; also where there are none.
+
+    Raises:
+        LithoscopeError: Nothing is live, or the index does not answer.
+    """
+    with open_site(load_settings()) as site:
+        library = Library(site)
+        overview = library.overview()
+        keys = {scan.object_key for scan in overview.scans}
+        if len(words) == 1 and (words[0] in keys or words[0].startswith(f"{SCANS_PREFIX}/")):
+            typer.echo(scan_text(library.scan_page(words[0]), form))
+        else:
+            typer.echo(overview_text(overview, overview.find(" ".join(words)), form=form))
     return 0
 
 

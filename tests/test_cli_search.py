@@ -319,3 +319,23 @@ def test_report(site: Site, tmp_path: Path) -> None:
 def test_against_a_model_that_is_not_there(site: Site) -> None:
     error = site.refusal("scans/E1/S2/a.png", "--against", "dsnn-000000000000")
     assert "no other model of that name has an index; there are: none" in str(error)
+
+
+def test_what_is_indexed_is_listed(site: Site) -> None:
+    told = json.loads(site.run("scans", "--format", "json")[0])
+    assert (told["n_scans"], told["n_slices"]) == (7, 11)
+    assert [each["name"] for each in told["reservoirs"]] == ["E1", "E2", "E3"]
+    assert told["coverage"]["porosity"] == 3
+    table, _ = site.run("scans", "e1", "png")
+    assert "7 scans of 5 samples, 11 slices" in table
+    assert "scans/E1/S2/a.png" in table
+    assert "scans/E2/S3/c.png" not in table
+    lines = site.run("scans", "S4", "--format", "csv")[0].splitlines()
+    assert len(lines) == 3
+    page = json.loads(site.run("scans", "scans/E1/S1/volume.tif", "--format", "json")[0])
+    assert page["facts"]["n_planes"] == 5
+    assert [each["place"] for each in page["slices"]][:2] == ["plane 1 of 5", "plane 2 of 5"]
+    shown, _ = site.run("scans", "scans/E1/S1/volume.tif")
+    assert "dtype: uint16" in shown
+    result = CliRunner().invoke(app, ["scans", "scans/E1/S1/volum.tif"], env=site.env)
+    assert "did you mean 'scans/E1/S1/volume.tif'" in str(result.exception)
