@@ -171,6 +171,32 @@ def test_a_hit_is_opened_and_looked_for(app: AppTest) -> None:
     assert best not in cards(app)
 
 
+def test_a_hit_of_a_volume_is_gone_through_slice_by_slice(app: AppTest) -> None:
+    look_for(app, "S3")
+    first = next(number for number, whose in enumerate(cards(app), 1) if whose == "E1 · S1")
+    press(app, f"Open hit {first}:")
+    (scrub,) = (each for each in app.slider if each.label == "Slice of the scan")
+    sound(scrub.set_value(2).run())
+    assert any("plane 2 of 5" in each.value for each in app.caption)
+
+
+def test_a_model_alone_has_nothing_to_be_compared_with(app: AppTest) -> None:
+    look_for(app, "volume")
+    sound(app.segmented_control(key="mode").set_value("Two models").run())
+    assert any("Only the live model" in each.value for each in app.info)
+
+
+def test_a_marked_hit_is_shown_alone(app: AppTest) -> None:
+    look_for(app, "volume")
+    best = cards(app)[0]
+    press(app, "Mark in the plots")
+    (narrow,) = (each for each in app.toggle if each.label == "Only the 1 marked")
+    sound(narrow.set_value(True).run())
+    assert cards(app) == [best]
+    press(app, "Unmark all")
+    assert len(cards(app)) == 3
+
+
 def test_a_link_opens_the_same_in_another_browser(app: AppTest) -> None:
     upload(app, ("mine.png", png(3)))
     say(app, "not from E2")

@@ -58,7 +58,6 @@ def answer(result: SearchResult, overview: LibraryOverview) -> None:
         _hits(state, result)
     pictures_to_think_with(result, overview)
     opened = next((hit for hit in shown_hits(result) if hit.row.row_id == state.opened), None)
-    state.opened = None
     if opened is not None:
         hit_dialog(opened, result)
 

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 _SIDE = 1600
 
 
-@st.dialog("A closer look", width="large")
+def _close() -> None:
+    page_state().opened = None
+
+
+@st.dialog("A closer look", width="large", on_dismiss=_close)
 def hit_dialog(hit: SearchHit, result: SearchResult) -> None:
     """Show it.
 

@@ -117,6 +117,7 @@ class PageState:
     def ask(self, **changes: Any) -> None:  # noqa: ANN401  values of any field of a request
         """Change how is looked for: fields of the request."""
         self.wish = replace(self.wish, **changes)
+        self.opened = None
         self.notes = ()
         self.link = None
 
@@ -136,7 +137,6 @@ class PageState:
             exclude_reservoirs=tuple(dict.fromkeys((*filters.exclude_reservoirs, name))),
             only_reservoirs=tuple(each for each in filters.only_reservoirs if each != name),
         )
-        self.opened = None
 
     def toggle_mark(self, row_id: str) -> None:
         """Mark a slice, or no longer."""

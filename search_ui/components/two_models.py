@@ -95,6 +95,9 @@ def _view(comparison: Comparison, view: View) -> None:
         f'<h3 class="litho-head"><span style="color:{mark.color}">{mark.sign}</span> '
         f"{safe(VIEW_TITLES[view].capitalize())}</h3>"
     )
+    if not moves:
+        st.caption("Neither model finds any.")
+        return
     for result, name in ((comparison.ours, _LIVE), (comparison.theirs, "other")):
         model = result.model
         st.caption(f"{escaped(model.bundle_id or model.collection)} ({name})")
