@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 from encoder.errors import LithoscopeError
 from search_ui import resources
+from search_ui.guard import Guard
 from search_ui.routes import routes
-from search_ui.shell import tell_unexpected
+from search_ui.shell import PAGES, tell_unexpected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,6 +41,7 @@ def make_app(settings: Settings) -> st.App:
     return st.App(
         SCRIPT,
         routes=routes(),
+        middleware=[Middleware(Guard, settings=settings.ui)],
         lifespan=_opened,
         on_script_error=tell_unexpected,
         secrets=None if login is None else {"auth": login},
@@ -95,10 +99,10 @@ async def _opened(_: st.App) -> AsyncIterator[None]:
 
 
 def _open_ahead() -> None:
-    """Open the site, the index and the live model; pages tell what is wrong with them."""
+    """Open the pages, the index and the live model; pages tell what is wrong with those."""
+    for name in PAGES:
+        importlib.import_module(f"search_ui.pages.{name}")
     try:
-        service = resources.service()
-        service.open()
-        service.load()
+        resources.service().warm_up()
     except LithoscopeError as error:
         _LOG.info("%s", error)

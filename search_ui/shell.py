@@ -27,11 +27,12 @@ _ICON = "\N{ROCK}"
 """Drawn by the browser itself: nothing is fetched from elsewhere."""
 
 _LOG = logging.getLogger(__name__)
-_PAGES = (
-    ("search", "Search", ":material/search:"),
-    ("library", "Library", ":material/grid_view:"),
-    ("model", "Model", ":material/model_training:"),
-)
+PAGES = {
+    "search": ("Search", ":material/search:"),
+    "library": ("Library", ":material/grid_view:"),
+    "model": ("Model", ":material/model_training:"),
+}
+"""Title and icon of each page, by its module in `search_ui.pages`; the first one comes first."""
 
 
 def show() -> None:
@@ -45,12 +46,9 @@ def show() -> None:
     somebody = _somebody(settings)
     if somebody is None:  # whatever the address names, and nobody learns which pages there are
         ask = partial(_ask_to_log_in, settings)
-        st.navigation(
-            [_page(*each[:2], icon=each[2], show=ask) for each in _PAGES], position="hidden"
-        ).run()
+        st.navigation([_page(name, ask) for name in PAGES], position="hidden").run()
         return
-    pages = [_page(*each[:2], icon=each[2], show=partial(render, each[0])) for each in _PAGES]
-    chosen = st.navigation(pages, position="top")
+    chosen = st.navigation([_page(name, partial(render, name)) for name in PAGES], position="top")
     if settings.ui.has_login:
         _offer_to_log_out(somebody)
     chosen.run()
@@ -78,8 +76,9 @@ def tell_unexpected(error: Exception) -> bool:
     return True
 
 
-def _page(name: str, title: str, *, icon: str, show: Callable[[], None]) -> StreamlitPage:
-    return st.Page(show, title=title, icon=icon, url_path=name, default=name == _PAGES[0][0])
+def _page(name: str, show: Callable[[], None]) -> StreamlitPage:
+    title, icon = PAGES[name]
+    return st.Page(show, title=title, icon=icon, url_path=name, default=name == next(iter(PAGES)))
 
 
 def render(name: str) -> None:

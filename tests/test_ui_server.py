@@ -95,6 +95,15 @@ def test_nothing_but_pictures_can_be_had(server: Running, path: str) -> None:
     assert b"Traceback" not in body
 
 
+@pytest.mark.parametrize("path", ["metrics", "agent/openapi.json", "agent/interact", "agent/mcp"])
+def test_what_nobody_needs_is_closed(server: Running, path: str) -> None:
+    assert server.get(f"/_stcore/{path}")[::2] == (404, b"nothing here\n")
+
+
+def test_pages_are_framed_by_nobody_else(server: Running) -> None:
+    assert server.get("/")[1]["content-security-policy"] == "frame-ancestors 'self'"
+
+
 def test_the_page_fetches_nothing_from_elsewhere(server: Running, chromium: Browser) -> None:
     context = chromium.new_context()
     page = context.new_page()
@@ -193,6 +202,7 @@ def test_nobody_sees_anything_without_a_login(locked: Running, person: BrowserCo
     assert locked.get("/healthz")[0] == 200
     assert locked.get(picture_url(THUMB, kind=Picture.THUMB))[0] == 403
     assert locked.get("/thumb/no/such/1.webp")[0] == 403, "nor is told what there is"
+    assert locked.get("/_stcore/upload_file/a/b")[0] == 403, "nor fills the memory"
     for path in ("", "/library", "/model"):
         page = person.new_page()
         page.goto(locked.address + path)
