@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -90,6 +91,7 @@ class KeptQueries:
         self._days = site.settings.ui.keep_queries_days
         self._max_bytes = site.settings.ui.upload_mib << 20
         self._now = now
+        self._lock = threading.Lock()
         self._files = FetchedFiles()
         self._unstored: dict[str, KeptFile] = {}
         self._known: dict[str, _StoredFile] = {}
@@ -247,9 +249,10 @@ class KeptQueries:
         entry = self._entry(token)
         read = _options(entry.key, self._objects.stat(entry.key).user_metadata)
         found = _StoredFile(entry, read)
-        while len(self._known) >= _REMEMBERED:
-            self._known.pop(next(iter(self._known)), None)
-        self._known[token] = found
+        with self._lock:
+            while len(self._known) >= _REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[token] = found
         return found
 
     def _refuse_lapsed(self, entry: ObjectEntry) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from infra.model_versions import ModelRegistryError
@@ -41,6 +41,9 @@ __all__ = [
 BELIEVED_SECONDS = 20.0
 """So long equal counts are taken for an unchanged library; then metadata is compared as well."""
 
+REST = 5.0
+"""While scans are being indexed an overview is as old as this many times what reading one takes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Remembered:
@@ -50,12 +53,14 @@ class _Remembered:
         counts: Collection, rows and scans.
         digest: Of all scan records.
         looked: When that was looked at, by the clock.
+        seconds: How long reading it took.
         overview: What was made of it.
     """
 
     counts: tuple[str, int, int]
     digest: str
     looked: float
+    seconds: float
     overview: LibraryOverview
 
 
@@ -84,19 +89,19 @@ class Library:
         counts = (collection.name, collection.count_stored(), collection.count_scans())
         with self._lock:  # one thread reads, the others wait for what it finds
             known, now = self._remembered, self._clock()
-            is_same = known is not None and known.counts == counts
-            if known is not None and is_same and now - known.looked < BELIEVED_SECONDS:
+            if known is not None and _is_good(known, counts, age=now - known.looked):
                 return known.overview
             records = list(collection.records())
             digest = _digest(records)
-            if known is not None and is_same and known.digest == digest:
-                overview = known.overview
-            else:
-                overview = read_overview(
-                    collection, records, bundle_id=self._bundle_id(collection.name)
-                )
+            if known is not None and (known.counts, known.digest) == (counts, digest):
+                self._remembered = replace(known, looked=now)
+                return known.overview
+            overview = read_overview(
+                collection, records, bundle_id=self._bundle_id(collection.name)
+            )
+            done = self._clock()
             self._remembered = _Remembered(
-                counts=counts, digest=digest, looked=now, overview=overview
+                counts=counts, digest=digest, looked=done, seconds=done - now, overview=overview
             )
             return overview
 
@@ -124,6 +129,13 @@ class Library:
             return self._site.models.of_collection(collection).bundle_id
         except ModelRegistryError:  # what is indexed can be looked through all the same
             return None
+
+
+def _is_good(known: _Remembered, counts: tuple[str, int, int], *, age: float) -> bool:
+    """Whether an overview needs not be read again yet."""
+    if known.counts == counts:
+        return age < BELIEVED_SECONDS
+    return known.counts[0] == counts[0] and age < REST * known.seconds
 
 
 def _digest(records: Iterable[ScanRecord]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.pictures import preview_key, thumbnail_key
-from search_ui.library import BELIEVED_SECONDS, Library
+from search_ui.library import BELIEVED_SECONDS, REST, Library
 from search_ui.places import place_text, position_of, size_px, size_um
 from search_ui.requests import SearchError
 from search_world import World, make_scan, random_scans
@@ -20,12 +20,14 @@ pytest_plugins = ["search_world"]
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that is set by hand, and goes on by a step whenever it is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: float = 0.0) -> None:
         self.now = 0.0
+        self.step = step
 
     def __call__(self) -> float:
+        self.now += self.step
         return self.now
 
 
@@ -98,6 +100,17 @@ def test_overview_is_remembered_until_something_changes(indexed: World) -> None:
     assert library.overview().names.reservoirs == ("E9",)
     indexed.add(make_scan("scans/b", reservoir="E2"))
     assert library.overview().names.reservoirs == ("E2", "E9")  # counts differ: at once
+
+
+def test_while_scans_come_in_it_is_not_read_all_the_time(indexed: World) -> None:
+    clock = Clock(step=1.0)  # reading takes a second
+    library = Library(indexed.site, clock=clock)
+    indexed.add(make_scan("scans/a", reservoir="E1"))
+    first = library.overview()
+    indexed.add(make_scan("scans/b", reservoir="E2"))
+    assert library.overview() is first
+    clock.now += REST
+    assert library.overview().names.reservoirs == ("E1", "E2")
 
 
 def test_scans_are_found_by_words(indexed: World) -> None:
