@@ -23,7 +23,7 @@ PICTURE_CONFIG: dict[str, Any] = {
 """How plotly's own controls behave on pictures."""
 
 _GAP = 0.02
-_MARGIN = {"l": 0, "r": 0, "t": 28, "b": 0}
+_MARGIN = {"l": 0, "r": 0, "t": 28, "b": 24}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,11 @@ def side_by_side(pictures: Sequence[Shown]) -> go.Figure:
                 f"xaxis{axis}": {
                     "domain": [start, start + part],
                     "range": _centred(size[0], width),
-                    "visible": False,
+                    "visible": in_um,
+                    "showgrid": False,
+                    "zeroline": False,
+                    "nticks": 6,
+                    "ticksuffix": " µm",
                     "constrain": "domain",
                     **({} if is_first else {"matches": "x"}),
                 },
@@ -127,7 +131,9 @@ def side_by_side(pictures: Sequence[Shown]) -> go.Figure:
         figure.add_layout_image(_image(picture.source, size, axis=axis))
         _scale_bar(figure, size, axis=axis, in_um=in_um)
         _title(figure, picture.title, left=start)
-    figure.update_layout(dragmode="pan", showlegend=False, margin=_MARGIN, height=480)
+    figure.update_layout(
+        dragmode="pan", showlegend=False, margin=_MARGIN, height=480, uirevision="closer look"
+    )
     return figure
 
 
