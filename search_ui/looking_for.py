@@ -203,7 +203,9 @@ class Lookup:
             facts=facts,
             vectors=encoded.vectors,
             origins=tuple(origins),
-            row_ids=frozenset(row.row_id for row in rows),
+            row_ids=frozenset(
+                row.row_id for row in rows if query.slice_index in (None, row.slice_index)
+            ),
             notes=(*notes, *_part_notes(name, query.region)),
         )
 

@@ -134,7 +134,9 @@ def _queries(report: Report, album: Album) -> str:
         _query_card(facts, picture, album=album)
         for facts, picture in zip(report.result.queries, known, strict=True)
     ]
-    return f'<section><h2>Query</h2><div class="cards">{"".join(cards)}</div></section>'
+    return (
+        f'<section class="query"><h2>Query</h2><div class="cards">{"".join(cards)}</div></section>'
+    )
 
 
 def _query_card(facts: QueryFacts, picture: QueryPicture | None, *, album: Album) -> str:
@@ -175,7 +177,8 @@ def _hit_card(hit: SearchHit, ranked: int, *, album: Album) -> str:
     name = rock(row.reservoir, row.sample)
     lines = [
         f"<strong>{hit.rank}. {safe(name)}</strong>",
-        f"similarity {hit.similarity:.3f} · rank {safe(rank_text(hit.absolute_rank, ranked))}",
+        f"similarity {hit.similarity:.3f}",
+        f"rank among all {safe(rank_text(hit.absolute_rank, ranked))}",
         *_properties(numbers),
         safe(place_text(row)),
     ]
@@ -254,7 +257,10 @@ def _table_row(hit: SearchHit, ranked: int) -> str:
         f"{row.object_key}#{row.slice_index}",
         place_text(row),
     )
-    return "".join(f"<td>{safe(cell)}</td>" for cell in cells)
+    kinds = {1: ' class="long"', 2: ' class="long"', 8: ' class="long"'}
+    return "".join(
+        f"<td{kinds.get(number, '')}>{safe(cell)}</td>" for number, cell in enumerate(cells)
+    )
 
 
 def _about(report: Report) -> str:

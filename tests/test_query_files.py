@@ -125,6 +125,10 @@ def test_one_slice_of_a_volume(search_site: SearchSite) -> None:
     first = one.hits[0]
     assert (first.row.object_key, first.row.slice_index) == ("scans/E1/S1/volume.tif", 1)
     assert first.similarity == pytest.approx(1.0, abs=0.05)
+    rows = ask(search_site, FileQuery(path=path, slice_index=1), three_rows=True).views
+    same = {(h.row.object_key, h.row.slice_index) for h in rows[View.SAME_SAMPLE]}
+    others = {("scans/E1/S1/volume.tif", number) for number in range(PLANES) if number != 1}
+    assert same == others | {("scans/E1/S1/b.png", 0)}
     with pytest.raises(SearchError, match="no such slice; it has 0 to 4"):
         ask(search_site, FileQuery(path=path, slice_index=7))
 
