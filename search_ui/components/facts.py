@@ -29,6 +29,16 @@ _TOLD_APART = {
 }
 
 
+_NAMES = {
+    "n_planes": "Planes",
+    "height": "Height in pixels",
+    "width": "Width in pixels",
+    "dtype": "Type of pixels",
+    "window": "Grey window",
+}
+"""What facts of a file are called."""
+
+
 def facts_html(facts: Iterable[tuple[str, str]]) -> str:
     """Write them as HTML; each text may be anyone's."""
     items = "".join(f"<dt>{safe(name)}</dt><dd>{safe(value)}</dd>" for name, value in facts)
@@ -73,7 +83,10 @@ def _slice_predictions(shown: SlicePage) -> Facts:
 
 
 def _texts(values: Mapping[str, Any]) -> Facts:
-    return [(name.replace("_", " ").capitalize(), _text(value)) for name, value in values.items()]
+    return [
+        (_NAMES.get(name, name.replace("_", " ").capitalize()), _text(value))
+        for name, value in values.items()
+    ]
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  JSON of anyone

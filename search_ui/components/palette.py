@@ -42,4 +42,4 @@ MARKS: Mapping[View | None, Mark] = {
 """Of hits, by where they come from, seen from the query."""
 
 ACCENT_LIGHT = "#0B6E69"
-ACCENT_DARK = "#4FC1B5"
+ACCENT_DARK = "#27978B"

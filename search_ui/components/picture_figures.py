@@ -22,7 +22,7 @@ PICTURE_CONFIG: dict[str, Any] = {
 }
 """How plotly's own controls behave on pictures."""
 
-_GAP = 0.02
+_GAP = 0.05
 _MARGIN = {"l": 0, "r": 0, "t": 28, "b": 24}
 
 

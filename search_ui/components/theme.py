@@ -116,7 +116,7 @@ STYLE = f"""
 .litho-hist .out {{ background: light-dark(#C3CCCA, #46524F); }}
 .litho-facts {{
   display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.2rem; font-size: 0.88rem;
-  margin: 0;
+  margin: 0; padding: 0 !important;
 }}
 .litho-facts dt {{ opacity: 0.72; }}
 .litho-facts dt, .litho-facts dd {{ margin: 0; padding: 0; }}
