@@ -50,7 +50,10 @@ class IngestState:
         scans: Scans in the bucket; None where only workers know.
         indexed: Scans that are indexed as they are now.
         waiting: Scans that will be without anybody's help.
-        behind: Those by what is the matter, as `infra.coverage.Coverage` names it.
+        behind: Those by what is the matter, as `infra.coverage.Coverage` names it; on a stack as
+            the last comparison found it.
+        is_complete: Whether a comparison found nothing behind, and nothing waits since.
+        compared_seconds_ago: How long ago a stack's last comparison ended; None elsewhere.
         refused: Scans that can't be read, with the reasons; at most `TOLD`.
         tables: What is wrong with metadata tables, one line each.
         per_minute: Scans indexed a minute lately; None where nothing was.
@@ -64,6 +67,8 @@ class IngestState:
     indexed: int = 0
     waiting: int = 0
     behind: Mapping[str, int] = field(default_factory=dict)
+    is_complete: bool = False
+    compared_seconds_ago: float | None = None
     refused: tuple[QuarantineRecord, ...] = ()
     tables: tuple[str, ...] = ()
     per_minute: float | None = None
@@ -189,6 +194,7 @@ def _compared(site: Site, version: ModelVersion) -> IngestState:
         indexed=found.indexed,
         waiting=sum(behind.values()),
         behind=behind,
+        is_complete=found.is_complete and not behind,
         refused=tuple(islice(records, TOLD)) if refused else (),
         tables=metadata.problems,
     )
@@ -199,14 +205,19 @@ def _told_by_workers(site: Site, version: ModelVersion, *, stack: StackFound) ->
     status = stack.status
     notes = () if status is None else status.sweeps
     note = next((each for each in notes if each.collection == version.collection), None)
-    waiting = 0 if status is None else sum(each.waiting.keys for each in status.queues)
+    waiting = 0
+    if status is not None:
+        waiting = sum(each.waiting.keys for each in status.queues) + status.events
+    behind = {} if note is None else {k: n for k in RECONCILED if (n := note.states.get(k, 0))}
     return IngestState(
         model=version.bundle_id,
         problem=stack.problem or "",
         scans=None if note is None else note.counts.get("objects"),
         indexed=site.index.open(version.collection).count_scans(),
-        waiting=waiting + (0 if status is None else status.events),
-        behind={} if note is None else note.states,
+        waiting=waiting,
+        behind=behind,
+        is_complete=note is not None and not behind and not waiting,
+        compared_seconds_ago=None if note is None else note.seconds_ago,
         refused=tuple(islice(site.quarantine.records(), TOLD)),
         stack=stack,
     )

@@ -72,7 +72,7 @@ def test_what_waits_what_is_refused_and_how_long_it_will_take(site: Site, tmp_pa
         index_scan(site, version, key=key)
     clock.now += 30
     last = meter.look()
-    assert (last.waiting, last.seconds_left) == (0, None)
+    assert (last.waiting, last.seconds_left, last.is_complete) == (0, None, True)
 
 
 def test_what_is_tried_again_waits_again(site: Site, tmp_path: Path) -> None:

@@ -81,11 +81,27 @@ def test_what_workers_told_is_shown_without_listing_the_bucket(
     found = IngestMeter(site).look()
     assert (found.scans, found.indexed, found.waiting) == (5, 1, 3)
     assert [each.object_key for each in found.refused] == keys[4:]
+    assert (found.behind, found.is_complete) == ({"missing": 3}, False)
     app = page("library")
     assert {each.label: each.value for each in app.metric}["Waiting"] == "3"
     told = text(app)
     assert "no worker runs" in told
     assert "encode: 3 scans in" in told
+    assert "ago: 3 new." in told
+    assert "Everything" not in told
+
+
+def test_all_is_indexed_only_where_a_comparison_found_so(
+    site: Site, models: list[ModelVersion]
+) -> None:
+    (key,) = put_scans(site, "a")
+    index_scan(site, models[0], key=key)
+    assert "Everything" not in text(page("library")), "nobody has compared yet"
+    with closing(open_broker(site.settings)) as client:
+        counts = {"objects": 1, "slices": 3, "indexed": 1, "missing": 0}
+        SweepNotes(client).write(models[0].collection, counts)
+    resources.meter().forget()
+    assert "Everything that can be read is indexed" in text(page("library"))
 
 
 def test_what_is_tried_again_is_looked_for_by_workers(

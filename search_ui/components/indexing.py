@@ -57,12 +57,22 @@ def _progress(found: IngestState) -> None:
         return
     if found.waiting:
         st.progress(found.indexed / max(total, found.indexed + found.waiting))
-        parts = [f"{count:,} {_BEHIND.get(name, name)}" for name, count in found.behind.items()]
-        st.caption(escaped(", ".join(parts)))
-    elif found.model is not None:
+    if found.is_complete:
         st.success("Everything that can be read is indexed.", icon=":material/check_circle:")
+    elif found.behind or found.compared_seconds_ago is not None:
+        st.caption(escaped(_behind(found)))
     for problem in found.tables:
         st.warning(f"Metadata: {escaped(problem)}", icon=":material/table_chart:")
+
+
+def _behind(found: IngestState) -> str:
+    """What is behind; of a stack, when that was."""
+    parts = [f"{count:,} {_BEHIND.get(name, name)}" for name, count in found.behind.items()]
+    told = ", ".join(parts) or "nothing behind"
+    if found.compared_seconds_ago is None:
+        return told
+    ago = duration(found.compared_seconds_ago)
+    return f"When bucket and index were last compared, {ago} ago: {told}."
 
 
 def _refused(found: IngestState) -> None:
@@ -106,6 +116,6 @@ def _retry(keys: list[str]) -> None:
 def _workers(found: IngestState) -> None:
     if found.stack is None:
         return
-    with st.expander("Workers and queues", icon=":material/dns:"):
+    with st.expander("Workers and queues", icon=":material/dns:", key="workers"):
         for label, text in stack_lines(found.stack):
             st.markdown(f"**{escaped(label)}** {escaped(text)}" if label else escaped(text))
