@@ -108,7 +108,7 @@ def run_up(*, port: int | None, opens_browser: bool) -> int:
             _wait_until_well(pages, address)
             watcher = _begun(stack, ("watch", "--wait"))
             typer.echo(f"Lithoscope is at {address} and indexes what comes; Ctrl-C ends it")
-            if opens_browser:
+            if opens_browser and _has_screen():
                 webbrowser.open(address)
             while (code := pages.code()) is None:
                 watcher.keep_up()
@@ -117,6 +117,12 @@ def run_up(*, port: int | None, opens_browser: bool) -> int:
             typer.echo("ending", err=True)
             return 0
     raise LithoscopeError(f"up: the pages ended with {code}; mend what is said above")
+
+
+def _has_screen() -> bool:
+    """Whether there is a screen for a browser: one in the terminal would take it from us."""
+    known = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    return sys.platform != "linux" or any(os.environ.get(name) for name in known)
 
 
 def _begun(stack: ExitStack, words: Sequence[str]) -> _Part:
