@@ -93,6 +93,13 @@ def test_what_is_predicted_is_hollow_and_measured_wins() -> None:
     assert names(figure)[-1].endswith("predicted")
 
 
+def test_a_large_library_is_thinned_and_says_so() -> None:
+    library = [sample(number) for number in range(1, 6002)]
+    figure = cross_plot([], [], library=library, marks=frozenset())
+    assert len(figure.data[0].x) == 2001
+    assert "2,001 of 6,001" in names(figure)[0]
+
+
 def test_distances_are_told_apart_by_origin() -> None:
     figure = distance_plot([hit(1, view=View.SAME_SAMPLE), hit(2), hit(3, view=None)], metric="L2")
     assert len(figure.data) == 3

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from search_ui.results import QueryFacts, SearchHit
 
 _BINS = 24
+_MOST_SAMPLES = 3000
+"""More points than this only make a browser slow."""
 _LAYOUT: dict[str, Any] = {
     "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
     "legend": {"orientation": "h", "y": -0.22, "x": 0, "title": None},
@@ -100,13 +102,15 @@ def _library(figure: go.Figure, library: Iterable[SamplePoint]) -> None:
         for each in library
         if (known := each.properties).porosity is not None and known.permeability_md
     ]
-    if points:
+    shown = points[:: -(-len(points) // _MOST_SAMPLES) or 1]
+    if shown:
+        part = "" if shown == points else f" ({len(shown):,} of {len(points):,})"
         figure.add_scatter(
-            x=[point[0] for point in points],
-            y=[point[1] for point in points],
-            text=[_hover(point[0], point[1], name=point[2]) for point in points],
+            x=[point[0] for point in shown],
+            y=[point[1] for point in shown],
+            text=[_hover(point[0], point[1], name=point[2]) for point in shown],
             mode="markers",
-            name="the library's samples",
+            name=f"the library's samples{part}",
             marker={"color": LIBRARY.color, "size": 6, "opacity": 0.45},
             hovertemplate="%{text}<extra></extra>",
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from search_ui.query_pictures import QueryPicture
     from search_ui.requests import FileQuery, UploadQuery
 
-_KEPT = 24
+_KEPT = 6
 
 
 def data_url(pixels: NDArray[np.uint8]) -> str:

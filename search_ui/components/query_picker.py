@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from search_ui.requests import Query
 
 _PER_PAGE = 12
+_INSTEAD, _AS_WELL = "Look for it instead", "Look for it as well"
 _REFUSED = "refused_upload"
 
 
@@ -48,14 +49,14 @@ def query_picker(overview: LibraryOverview, *, adds: bool = False) -> None:
 def query_dialog(overview: LibraryOverview) -> None:
     """The same, over an answer."""
     adds = st.segmented_control(
-        "It",
-        ["replaces the query", "is looked for as well"],
-        default="replaces the query",
+        "What you choose",
+        [_INSTEAD, _AS_WELL],
+        default=_INSTEAD,
         required=True,
         key="query_dialog_adds",
         label_visibility="collapsed",
     )
-    query_picker(overview, adds=adds == "is looked for as well")
+    query_picker(overview, adds=adds == _AS_WELL)
 
 
 def _upload(*, adds: bool) -> None:
