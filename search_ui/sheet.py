@@ -117,9 +117,7 @@ def _query_title(result: SearchResult) -> str:
     return f"query · {name}{init} · below: similarity · rank among all slices, rock, its properties"
 
 
-def _query_cell(
-    facts: QueryFacts, picture: QueryPicture | None, *, objects: ObjectStore
-) -> Cell:
+def _query_cell(facts: QueryFacts, picture: QueryPicture | None, *, objects: ObjectStore) -> Cell:
     pixels = None if picture is None else picture.pixels
     width_um = facts.picture_width_um if picture is None else picture.width_um
     if pixels is None and facts.picture_key is not None:
