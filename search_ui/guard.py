@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
 
 from search_ui.access import user_of
 from search_ui.cookies import claims_in
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.middleware.base import RequestResponseEndpoint
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp
 
     from infra.ui_settings import UiSettings
 
@@ -28,39 +30,27 @@ _HEADERS = {
 }
 
 
-class Guard:
+class Guard(BaseHTTPMiddleware):
     """Middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, settings: UiSettings) -> None:
-        self._app = app
+        super().__init__(app)
         self._settings = settings
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Answer a request, or have it answered."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        path = scope["path"]
+        path = request.url.path
         if path.startswith(_CLOSED):
-            await PlainTextResponse("nothing here\n", 404)(scope, receive, send)
-        elif path.startswith(_UPLOADS) and not self._may_upload(scope):
-            await PlainTextResponse("log in first\n", 403)(scope, receive, send)
-        else:
-            await self._app(scope, receive, _with_headers(send))
+            return PlainTextResponse("nothing here\n", 404)
+        if path.startswith(_UPLOADS) and not self._may_upload(request):
+            return PlainTextResponse("log in first\n", 403)
+        answer = await call_next(request)
+        for name, value in _HEADERS.items():
+            answer.headers.setdefault(name, value)
+        return answer
 
-    def _may_upload(self, scope: Scope) -> bool:
+    def _may_upload(self, request: Request) -> bool:
         if not self._settings.has_login:
             return True
-        claims = claims_in(Request(scope).cookies, url=self._settings.url)
+        claims = claims_in(request.cookies, url=self._settings.url)
         return user_of(self._settings, claims) is not None
-
-
-def _with_headers(send: Send) -> Send:
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
-                headers.setdefault(name, value)
-        await send(message)
-
-    return send_with_headers
