@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import threading
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ from search_ui.fetched_files import FetchedFiles
 from search_ui.requests import SearchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from infra.object_store import ObjectEntry
@@ -113,12 +114,15 @@ class KeptQueries:
         return next(iter(self.keep_all({name: stream}, read=read).values()))
 
     def keep_all(
-        self, files: Mapping[str, BinaryIO], *, read: ReadOptions | None = None
+        self,
+        files: Mapping[str, BinaryIO] | Iterable[tuple[str, BinaryIO]],
+        *,
+        read: ReadOptions | None = None,
     ) -> dict[str, str]:
         """Keep files that were uploaded together: headers are packed with their voxels.
 
         Args:
-            files: Contents by name.
+            files: Contents by name; two of one name, as pairs, are refused.
             read: What readers need to be told, or None.
 
         Returns:
@@ -128,8 +132,9 @@ class KeptQueries:
             LithoscopeError: As `keep`; nothing is kept then.
         """
         folder = self._files.folder()
+        pairs = list(files.items() if isinstance(files, Mapping) else files)
         try:
-            paths = {name: self._saved(folder, name, stream=files[name]) for name in files}
+            paths = {name: self._saved(folder, name, stream=stream) for name, stream in pairs}
             packed = {
                 name: _checked(path, name, read=read or ReadOptions())
                 for name, path in paths.items()
@@ -137,7 +142,7 @@ class KeptQueries:
             }
             if not packed:
                 raise SearchError(
-                    f"{_shown(next(iter(files), 'upload'))}: no image; upload the image, or the "
+                    f"{_shown(next(iter(paths), 'upload'))}: no image; upload the image, or the "
                     "header and its voxels together"
                 )
             self.prune()

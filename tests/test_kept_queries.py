@@ -206,3 +206,5 @@ def test_one_bad_file_among_several_keeps_none(site: Site, kept: KeptQueries) ->
     assert entries(site) == []
     with pytest.raises(LithoscopeError, match="two files of this name"):
         kept.keep_all({"x/a.png": png(), "y/a.png": png()})
+    with pytest.raises(LithoscopeError, match="two files of this name"):
+        kept.keep_all([("a.png", png()), ("a.png", png())])
