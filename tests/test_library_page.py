@@ -32,6 +32,13 @@ class AwayStore(FolderStore):
     """A folder that a test can take away."""
 
     is_away = False
+    stores_before_it_is_away = 99
+
+    def put(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  the store's own
+        self.stores_before_it_is_away -= 1
+        if self.stores_before_it_is_away < 0:
+            raise StoreAwayError(f"{self.root}: the object store does not answer; try again later")
+        return super().put(*arguments, **options)
 
     def pages(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  the store's own
         if self.is_away:
@@ -128,6 +135,22 @@ def test_scans_are_added_with_what_is_known_of_them(site: Site, models: list[Mod
     stat = site.objects.stat("scans/E1/S1/a.png")
     assert stat.user_metadata == {"porosity": "0.21"}
     assert metrics(app)["Waiting"] == "1"
+
+
+def test_what_was_stored_before_the_store_went_away_is_told(
+    site: Site, models: list[ModelVersion]
+) -> None:
+    del models
+    assert isinstance(site.objects, AwayStore)
+    app = page("library")
+    files = [(f"{name}.png", png(seed), "image/png") for seed, name in enumerate("abc")]
+    app.file_uploader[0].set_value(files)
+    site.objects.stores_before_it_is_away = 1
+    next(each for each in app.button if each.label == "Add to the library").click()
+    told = text(app.run())
+    assert r"a\.png** stored" in told
+    assert "does not answer" in told
+    assert r"b\.png" not in told
 
 
 def test_numbers_that_can_not_be_right_are_one_line(site: Site, models: list[ModelVersion]) -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 from encoder.metadata.records import Modality
 from encoder.metadata.tables import TABLE_SUFFIXES
 from encoder.scans import SCAN_SUFFIXES
+from infra.coverage_words import counted
 from search_ui import resources
 from search_ui.adding import Added, Adding, Description, Outcome, scans_of, write_files
 from search_ui.components.messages import guarded
@@ -51,9 +52,10 @@ def adding_form(overview: LibraryOverview | None) -> None:
     if has_sent and not files:
         st.info("Choose at least one file first.", icon=":material/upload_file:")
     elif has_sent:
+        done: list[Added] = []
+        st.session_state[_DONE] = done  # what was stored is told even where the rest fails
         with guarded():
-            st.session_state[_DONE] = _add(files, described)
-            resources.meter().forget()
+            _add(files, described, done=done)
     _tell(st.session_state.get(_DONE, []))
 
 
@@ -112,31 +114,31 @@ def _names(names: Iterable[str | None]) -> list[str]:
     return sorted({name for name in names if name})
 
 
-def _add(files: list[UploadedFile], described: Description) -> list[Added]:
+def _add(files: list[UploadedFile], described: Description, *, done: list[Added]) -> None:
     """Store what was sent, and tell each file as it is done.
 
     Raises:
         LithoscopeError: What was typed in can't be right, or the store is away.
     """
     with (
-        st.status(f"Looking at {len(files):,} files", expanded=True) as status,
+        st.status(f"Looking at {counted(len(files), 'file')}", expanded=True) as status,
         tempfile.TemporaryDirectory(prefix="lithoscope-") as name,
         Adding(resources.site(), described) as adding,
     ):
         folder = Path(name)
-        done = write_files(((each.name, each) for each in files), folder)
+        done += write_files(((each.name, each) for each in files), folder)
         total = len(scans_of(sorted(folder.iterdir()))) or 1
         bar = st.progress(0.0)
         for number, added in enumerate(adding.add(folder), start=1):
             done.append(added)
             bar.progress(min(number / total, 1.0), text=escaped(added.name))
+        resources.meter().forget()
         stored = sum(each.outcome is not Outcome.REFUSED for each in done)
         status.update(
-            label=f"{stored:,} of {len(done):,} scans are in the library",
+            label=f"{stored:,} of {counted(len(done), 'scan')} are in the library",
             state="complete" if stored == len(done) else "error",
             expanded=False,
         )
-    return done
 
 
 def _tell(done: list[Added]) -> None:
