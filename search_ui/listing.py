@@ -8,7 +8,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from encoder.errors import printable
-from search_ui.printing import permeability_text, porosity_text, printable_lines, text_table
+from search_ui.printing import (
+    csv_cells,
+    permeability_text,
+    porosity_text,
+    printable_lines,
+    text_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -170,5 +176,5 @@ def _csv(names: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(map(csv_cells, rows))
     return text.getvalue().rstrip("\n")

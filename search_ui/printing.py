@@ -13,7 +13,7 @@ from infra.indexing.records import NUMBER_COLUMNS
 from search_ui.rock_properties import RockProperties
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from search_ui.results import SearchHit, SearchResult
@@ -99,8 +99,18 @@ def rank_text(rank: int | None, ranked: int) -> str:
     return f">{ranked:,}" if rank is None else f"{rank:,}"
 
 
+def csv_cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Cells of a line of CSV: no name is a formula to a spreadsheet that opens it."""
+    return {name: _no_formula(value) for name, value in row.items()}
+
+
+def _no_formula(value: Any) -> Any:  # noqa: ANN401  a cell
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value
+
+
 def _csv_row(name: str, hit: SearchHit) -> dict[str, Any]:
-    return {"list": name, **hit.to_dict()}
+    return csv_cells({"list": name, **hit.to_dict()})
 
 
 def _about(result: SearchResult) -> str:

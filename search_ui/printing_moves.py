@@ -7,7 +7,7 @@ import io
 import json
 from typing import TYPE_CHECKING
 
-from search_ui.printing import VIEW_TITLES, printable_lines, text_table
+from search_ui.printing import VIEW_TITLES, csv_cells, printable_lines, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def _as_csv(comparison: Comparison) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, _NAMES, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(map(csv_cells, rows))
     return text.getvalue().rstrip("\n")
 
 

@@ -102,6 +102,8 @@ def test_csv_has_a_line_for_each_hit(answer: Answer) -> None:
     ]
     for row, (_, hit) in zip(rows, shown, strict=True):
         assert row["reservoir"] == hit.row.reservoir
+        assert row["sample"].removeprefix("'") == hit.row.sample
+        assert not row["sample"].startswith("=")
         assert float(row["similarity"]) == hit.similarity
         measured = hit.row.numbers["porosity"]
         assert row["porosity"] == ("" if measured is None else repr(measured))
