@@ -44,6 +44,9 @@ BELIEVED_SECONDS = 20.0
 REST = 5.0
 """While scans are being indexed an overview is as old as this many times what reading one takes."""
 
+MAX_REST_SECONDS = 10.0
+"""But never older than this."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Remembered:
@@ -79,8 +82,11 @@ class Library:
         self._lock = threading.Lock()
         self._remembered: _Remembered | None = None
 
-    def overview(self) -> LibraryOverview:
+    def overview(self, *, fresh: bool = False) -> LibraryOverview:
         """What is indexed; remembered until something else is.
+
+        Args:
+            fresh: Whether it may not be a little old while scans are being indexed.
 
         Raises:
             SearchError: Nothing is live.
@@ -89,7 +95,8 @@ class Library:
         counts = (collection.name, collection.count_stored(), collection.count_scans())
         with self._lock:  # one thread reads, the others wait for what it finds
             known, now = self._remembered, self._clock()
-            if known is not None and _is_good(known, counts, age=now - known.looked):
+            age = 0.0 if known is None else now - known.looked
+            if known is not None and _is_good(known, counts, age=age, fresh=fresh):
                 return known.overview
             records = list(collection.records())
             digest = _digest(records)
@@ -131,11 +138,12 @@ class Library:
             return None
 
 
-def _is_good(known: _Remembered, counts: tuple[str, int, int], *, age: float) -> bool:
+def _is_good(known: _Remembered, counts: tuple[str, int, int], *, age: float, fresh: bool) -> bool:
     """Whether an overview needs not be read again yet."""
     if known.counts == counts:
         return age < BELIEVED_SECONDS
-    return known.counts[0] == counts[0] and age < REST * known.seconds
+    rest = min(REST * known.seconds, MAX_REST_SECONDS)
+    return not fresh and known.counts[0] == counts[0] and age < rest
 
 
 def _digest(records: Iterable[ScanRecord]) -> str:

@@ -161,7 +161,7 @@ def changes(
         One line each; none where the answer is the one that was linked to, as far as that can be
         told.
     """
-    overview = service.library.overview()
+    overview = service.library.overview(fresh=True)
     found = [*_model_changes(link, overview), *_gone(link, overview, kept=service.kept)]
     is_other = result is not None and link.answer not in (None, answer_digest(result))
     if is_other and not found:
@@ -208,7 +208,7 @@ def possible(link: Link, service: SearchService) -> SearchRequest | None:
         link: The link.
         service: What answers now.
     """
-    overview = service.library.overview()
+    overview = service.library.overview(fresh=True)
     scans = {scan.object_key for scan in overview.scans}
     queries = tuple(
         query
