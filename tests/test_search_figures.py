@@ -178,8 +178,8 @@ def test_moves_in_words(ours: int | None, theirs: int | None, words: tuple[str, 
 def test_properties_have_units_and_what_is_not_measured_says_so() -> None:
     known = RockProperties(porosity=0.213, predicted_permeability_md=1234.5)
     assert property_words(known) == (
-        ("Porosity", "21.3 %"),
-        ("Permeability", "not measured (predicted 1,234 mD)"),
+        ("Porosity", "21.3 %", None),
+        ("Permeability", "not measured", "1,234 mD"),
     )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from infra.indexing.records import SliceRow
     from search_ui.results import SearchHit
+    from search_ui.rock_properties import RockProperties
 
 CARD_WIDTH = 172
 """Narrowest card, in pixels."""
@@ -94,12 +95,12 @@ def meter_html(similarity: float) -> str:
     return f'<div class="litho-meter" aria-hidden="true"><i style="width:{share}"></i></div>'
 
 
-def properties_html(row: SliceRow) -> str:
-    """Measured and predicted properties, one line each."""
+def properties_html(known: RockProperties) -> str:
+    """Measured properties, and below each what is predicted of it."""
     return "".join(
-        f'<div class="line" title="{name}: {safe(text)}"><span class="dim">{name}</span> '
-        f"{safe(text)}</div>"
-        for name, text in property_words(of_rows([row]))
+        f'<div><span class="dim">{name}</span> {safe(measured)}</div>'
+        + ("" if predicted is None else f'<div class="dim sub">predicted {safe(predicted)}</div>')
+        for name, measured, predicted in property_words(known)
     )
 
 
@@ -165,7 +166,7 @@ def _card_html(hit: SearchHit, *, ranked: int, is_marked: bool) -> str:
         f"<b>{safe(whose)}</b></div>"
         f'<div class="litho-sim"><span>Similarity {hit.similarity:.3f}</span>'
         f'<span class="dim" title="Rank among all slices, without filters">#{rank}</span></div>'
-        f"{meter_html(hit.similarity)}{properties_html(row)}</div>"
+        f"{meter_html(hit.similarity)}{properties_html(of_rows([row]))}</div>"
     )
 
 

@@ -12,6 +12,7 @@ from search_ui.components.wording import (
     porosity_words,
     property_words,
     safe,
+    with_prediction,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ def scan_facts(page: ScanPage, shown: SlicePage) -> Facts:
         ("Reservoir", page.reservoir or NOT_KNOWN),
         ("Sample", page.sample or NOT_KNOWN),
         ("Imaged by", modality_text(page.modality)),
-        *property_words(page.properties),
+        *(
+            (name, with_prediction(measured, predicted))
+            for name, measured, predicted in property_words(page.properties)
+        ),
         ("Pixel size", NOT_KNOWN if size is None else f"{size:g} µm"),
     ]
     if shown.width_um is not None:

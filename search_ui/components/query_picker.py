@@ -84,7 +84,7 @@ def _keep(files: Sequence[UploadedFile], *, adds: bool) -> None:
     if ids != refused_ids:
         try:
             with st.spinner("Checking your files…"):
-                tokens = resources.service().kept.keep_all({each.name: each for each in files})
+                tokens = resources.service().kept.keep_all([(each.name, each) for each in files])
         except LithoscopeError as problem:
             error = problem
             st.session_state[_REFUSED] = ids, error

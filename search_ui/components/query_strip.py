@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
 from encoder.errors import LithoscopeError
-from search_ui.components.cards import scale_bar_html
+from search_ui.components.cards import properties_html, scale_bar_html
 from search_ui.components.palette import QUERY
 from search_ui.components.picture_data import data_url, drawn
 from search_ui.components.query_picker import query_dialog
@@ -16,7 +16,6 @@ from search_ui.components.region_dialog import region_dialog
 from search_ui.components.state import page_state
 from search_ui.components.told_form import told_form
 from search_ui.components.wording import (
-    property_words,
     query_title,
     rock,
     safe,
@@ -46,7 +45,8 @@ def query_strip(result: SearchResult | None, overview: LibraryOverview) -> None:
     facts = (None,) * len(queries) if result is None else result.queries
     shown = list(zip(queries, facts, strict=True))[:_SHOWN]
     is_alone = len(shown) == 1
-    with st.grid("auto", min_column_width=240, gap="small", key="queries"):
+    columns: int | Literal["auto"] = 1 if is_alone else "auto"
+    with st.grid(columns, min_column_width=240, gap="small", key="queries"):
         for number, (query, known) in enumerate(shown):
             with st.container(gap="xsmall", key=f"query_{number}"):
                 _query(query, known, number=number, is_alone=is_alone)
@@ -62,10 +62,7 @@ def _query(query: Query, facts: QueryFacts | None, *, number: int, is_alone: boo
     if facts is None:
         told = f"<b>{safe(name or '…')}</b>"
     else:
-        properties = "".join(
-            f'<div><span class="dim">{kind}</span> {safe(text)}</div>'
-            for kind, text in property_words(facts.properties)
-        )
+        properties = properties_html(facts.properties)
         told = (
             f'<div class="line"><span style="color:{QUERY.color}" aria-hidden="true">{QUERY.sign}'
             f"</span> <b>{safe(query_title(facts, name))}</b></div>"

@@ -69,6 +69,7 @@ STYLE = f"""
 .litho-text .whose {{
   display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
 }}
+.litho-text .sub {{ padding-left: 0.6rem; font-size: 0.8rem; }}
 .litho-text .dim, .litho-dim {{ opacity: 0.72; }}
 .litho-text .line {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 .litho-meter {{

@@ -10,8 +10,6 @@ from search_ui.places import position_of
 from search_ui.printing import NOT_MEASURED, permeability_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from infra.indexing.records import SliceRow
     from search_ui.results import QueryFacts
     from search_ui.rock_properties import RockProperties
@@ -64,17 +62,19 @@ def with_prediction(measured: str, predicted: str | None) -> str:
     return measured if predicted is None else f"{measured} (predicted {predicted})"
 
 
-def property_words(known: RockProperties) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Porosity and permeability, each by its name: what was measured, what is predicted beside."""
+def property_words(known: RockProperties) -> tuple[tuple[str, str, str | None], ...]:
+    """Porosity and permeability, each: its name, what was measured, what is predicted if it is."""
+    porosity, permeability = known.predicted_porosity, known.predicted_permeability_md
     return (
-        ("Porosity", _both(known.porosity, known.predicted_porosity, words=porosity_words)),
+        (
+            "Porosity",
+            porosity_words(known.porosity),
+            None if porosity is None else porosity_words(porosity),
+        ),
         (
             "Permeability",
-            _both(
-                known.permeability_md,
-                known.predicted_permeability_md,
-                words=permeability_words,
-            ),
+            permeability_words(known.permeability_md),
+            None if permeability is None else permeability_words(permeability),
         ),
     )
 
@@ -98,9 +98,3 @@ def query_title(facts: QueryFacts, name: str | None = None) -> str:
     shown = short(name or file_name(facts.name), 60)
     slices = "" if facts.n_slices == 1 else f" · {facts.n_slices} slices"
     return f"{shown}{slices}"
-
-
-def _both(
-    measured: float | None, predicted: float | None, *, words: Callable[[float | None], str]
-) -> str:
-    return with_prediction(words(measured), None if predicted is None else words(predicted))

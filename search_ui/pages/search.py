@@ -27,7 +27,8 @@ _HALF = 340
 def render() -> None:
     """Show the page."""
     st.html(STYLE)
-    if resources.site().index.live() is None:
+    live = resources.site().index.live()
+    if live is None:
         _nothing_indexed()
         return
     overview = resources.service().library.overview()
@@ -35,7 +36,10 @@ def render() -> None:
         _nothing_indexed()
         return
     open_link()
-    if page_state().has_query:
+    state = page_state()
+    if state.result is not None and state.result.model.collection != live:
+        state.answered = None  # another model is live by now
+    if state.has_query:
         _look(overview)
     else:
         _begin(overview)
