@@ -119,6 +119,8 @@ def opened(browser: Browser, address: str, *, scan: str, scheme: str) -> Page:
 
 def settled(page: Page) -> Page:
     """Wait until all pictures and plots are there."""
+    page.wait_for_timeout(500)  # what was clicked on begins
+    page.wait_for_selector("[data-test-script-state=notRunning]")
     page.wait_for_selector(_PLOTS)
     page.wait_for_function(_SEEN_COMPLETE)
     page.wait_for_timeout(2500)  # plots move to their places
