@@ -124,8 +124,7 @@ STYLE = f"""
 .litho-facts dd {{ overflow-wrap: anywhere; }}
 [data-testid="stForm"] [data-testid="InputInstructions"] {{ display: none; }}
 /* What the page has moved on from is not shown until Streamlit takes it away. */
-.stApp:has(.st-key-head) .st-key-begin {{ display: none; }}
-.stApp:has(.st-key-busy [data-testid="stSkeleton"]) .st-key-answer {{ display: none; }}
+.stApp:has(.st-key-busy [data-testid="stSkeletonElement"]) .st-key-answer {{ display: none; }}
 .stGrid[class*="st-key-gallery_"], .stGrid[class*="st-key-two_"] {{ padding-top: 2px !important; }}
 .litho-head {{ font-size: 1.1rem; font-weight: 600; margin: 0; padding: 0.4rem 0 0; }}
 .litho-query {{ display: flex; gap: 1rem; align-items: flex-start; }}

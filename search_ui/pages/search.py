@@ -68,6 +68,7 @@ def _begin(overview: LibraryOverview) -> None:
 
 def _look(overview: LibraryOverview) -> None:
     state = page_state()
+    st.empty()  # in the place of what is shown at first, which else stays until all is done
     with st.sidebar:
         filter_panel(overview)
     with st.container(border=True, key="head"):
@@ -93,6 +94,11 @@ def _ask() -> None:
     """
     state = page_state()
     if state.result is None:
-        with st.spinner("Looking through the library…", show_time=True), st.skeleton(height=420):
-            found = resources.service().search(state.wish)
+        told = st.empty()
+        told.caption(":material/hourglass_top: Looking through the library…")
+        try:
+            with st.skeleton(height=420):
+                found = resources.service().search(state.wish)
+        finally:
+            told.empty()
         state.answered = Answered(state.wish, found)
