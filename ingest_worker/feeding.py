@@ -23,7 +23,7 @@ from infra.store_keys import key_bytes
 from infra.task_names import BULK, ENCODE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from typing import Any
 
     from redis import Redis
@@ -38,6 +38,9 @@ STEP_SECONDS = 60.0
 
 FIRST_PART = 1000
 """Objects of a step's first part."""
+
+COMING = "coming"
+"""Name of scans that came, changed or went so lately that the live collection is behind, too."""
 
 _LOCK_SECONDS = 120.0
 """A worker that died in a step keeps others from the next one for so long at most."""
@@ -59,7 +62,7 @@ class Pass:
         sent: Scans that it had brought up to date.
         in_flight: Scans that were on their way already.
         counts: What was found, by the names of `infra.coverage.Coverage`; `LOST` is what a switch
-            to the collection would lose.
+            to the collection would lose, `COMING` what is behind in the live one as well.
     """
 
     began: float
@@ -72,8 +75,9 @@ class Pass:
 
     @property
     def is_clean(self) -> bool:
-        """Whether it found nothing to do, nor anything that a switch would lose."""
-        return self.finished is not None and not self.behind and not self.counts.get(LOST)
+        """Whether it found nothing to do but what is coming, nor what a switch would lose."""
+        waits = self.behind > self.counts.get(COMING, 0)
+        return self.finished is not None and not waits and not self.counts.get(LOST)
 
     @property
     def behind(self) -> int:
@@ -157,7 +161,7 @@ class Feeder:
         passes: Its passes.
         is_bulk: Whether what it lacks has time.
         prefix: Only scans whose keys begin with this; None for all.
-        count_lost: Counts what of a page a switch to the collection would lose.
+        count: Counts what else there is to know of a page: `LOST`, `COMING`.
     """
 
     target: Target
@@ -165,7 +169,7 @@ class Feeder:
     passes: Passes
     is_bulk: bool
     prefix: str | None = None
-    count_lost: Callable[[CoveragePage], int] = lambda _: 0
+    count: Callable[[CoveragePage], Mapping[str, int]] = lambda _: {}
 
     def step(self, told: Pass, metadata: BucketMetadata) -> Pass:
         """Go on with a pass, until the queue has enough to do, or a minute is over.
@@ -186,7 +190,7 @@ class Feeder:
                 told.sent += sent
                 for key in page.lapsed:
                     self.target.site.quarantine.drop(key)
-                found.take(page, lost=self.count_lost(page), in_flight=in_flight)
+                found.take(page, others=self.count(page), in_flight=in_flight)
                 if is_whole and page.up_to != told.after:
                     found.settle(told)
                     told.after = page.up_to or ""
@@ -227,10 +231,10 @@ class _Counts:
     found: dict[str, int] = field(default_factory=dict)
     in_flight: int = 0
 
-    def take(self, page: CoveragePage, *, lost: int, in_flight: int) -> None:
+    def take(self, page: CoveragePage, *, others: Mapping[str, int], in_flight: int) -> None:
         numbers = {"objects": page.objects, "indexed": page.indexed, "slices": page.slices}
         numbers |= {name: len(page.keys[name]) for name in _COUNTED if name != "orphaned"}
-        numbers |= {"orphaned": len(page.orphaned), "lapsed": len(page.lapsed), LOST: lost}
+        numbers |= {"orphaned": len(page.orphaned), "lapsed": len(page.lapsed), **others}
         for name, number in numbers.items():
             self.found[name] = self.found.get(name, 0) + number
         self.in_flight += in_flight
