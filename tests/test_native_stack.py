@@ -20,7 +20,7 @@ from minio import Minio
 from pydantic import SecretStr
 
 from infra.index_password import ensure_index_password
-from infra.indexing.errors import IndexUnavailableError
+from infra.indexing.errors import IndexUnavailableError, VectorIndexError
 from infra.native_stack.errors import ComposeFileError, MissingProgramError, NativeStackError
 from infra.native_stack.plan import make_plan
 from infra.native_stack.ports import is_free
@@ -314,5 +314,8 @@ def test_the_real_servers_keep_what_they_have_when_killed(servers: NativeStack) 
     assert store.bucket_exists("rocks")
     assert not ensure_index_password(index)
     wrong = index.model_copy(update={"token": SecretStr("root:wrong-password")})
-    with pytest.raises(IndexUnavailableError, match="name the password that it has"):
+    with pytest.raises(VectorIndexError, match="name the password that it has") as refusal:
         ensure_index_password(wrong)
+    assert not isinstance(refusal.value, IndexUnavailableError), "nobody waits for an answer"
+    assert ensure_index_password(wrong, former=token.removeprefix("root:"))
+    assert not ensure_index_password(wrong)
