@@ -24,7 +24,7 @@ from infra.metrics import tell_models
 from infra.model_versions import ModelRegistryError
 from infra.site import open_site
 from infra.task_queue import TaskQueue
-from ingest_worker.models import Target, open_context
+from ingest_worker.models import Target, open_context, rehearse
 from ingest_worker.patience import AWAY, Patience
 from ingest_worker.patient_attempts import PatientAttempts
 from ingest_worker.tally import OUTCOME_NAMES
@@ -135,6 +135,30 @@ class StackWorker:
             self._settle(batch.keys, batch.collection, began=began)
         return dict(counts)
 
+    def open_live(self) -> str | None:
+        """Open the live collection and its model now, not with the first batch for it.
+
+        Returns:
+            Its name if it was opened; None if it was open, if there is none, or while there is a
+            batch to be worked on, which opens what it needs.
+
+        Raises:
+            StoreAwayError: The object store does not answer.
+            IndexUnavailableError: The index does not.
+            LithoscopeError: The model is missing or damaged.
+        """
+        name = self.site.index.live()
+        if name is None or not self._working.acquire(blocking=False):
+            return None
+        try:
+            filling = self._filling(name)
+            if filling is None or filling.is_open:
+                return None
+            rehearse(filling.context_now())
+            return name
+        finally:
+            self._working.release()
+
     def close(self) -> None:
         """Let go of everything that was opened."""
         with ExitStack() as stack:
@@ -229,6 +253,11 @@ class _Filling:
         self.target = target
         self._closing = ExitStack()
         self._context: IngestContext | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its model is loaded."""
+        return self._context is not None
 
     def context_now(self) -> IngestContext:
         """What ingest needs, with the bucket's tables as they are now."""

@@ -209,7 +209,7 @@ def test_a_worker_may_start_before_its_store(broker: RedisServer, tmp_path: Path
     worker.start()
     try:
         worker.wait_for("ready.")
-        assert page_of(port, "/healthz") == (200, "alive\n")
+        wait_until(lambda: page_of(port, "/healthz") == (200, "alive\n"))
         assert page_of(port, "/readyz") == (503, "not ready\n")
         assert "store is away" in worker.log
     finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from encoder.errors import LithoscopeError
 from infra.broker import open_broker
 from infra.index_server import stop_server
 from infra.redis_attempts import RedisAttempts
@@ -19,6 +21,7 @@ from ingest_worker.models import open_target
 from ingest_worker.patience import Patience
 from ingest_worker.patient_attempts import PatientAttempts
 from ingest_worker.stack_worker import Batch, StackWorker
+from ingest_worker.warming import Warming
 from stack_parts import RedisServer, png, small_bundle, wait_until, work_settings
 
 if TYPE_CHECKING:
@@ -147,6 +150,57 @@ def test_attempts_are_counted_for_each_collection(
     record = worker.site.quarantine.get(KEYS[0])
     assert record is not None
     assert "3 workers died" in record.reason
+
+
+def test_the_live_model_is_open_before_there_is_work(
+    worker: StackWorker, versions: list[ModelVersion], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    first, second = (version.collection for version in versions)
+    with Warming(worker, seconds=0.05) as warming:
+        wait_until(warming.has_started)
+        assert f"collection {first}: its model is open" in caplog.text
+        assert worker.encode(Batch(keys=KEYS, collection=first)) == {"indexed": 3}
+        worker.site.models.switch(worker.site.index, versions[1])
+        wait_until(lambda: f"collection {second}: its model is open" in caplog.text)
+        warming.check()
+    assert worker.open_live() is None
+
+
+def test_without_a_live_model_a_worker_starts_all_the_same(worker: StackWorker) -> None:
+    with Warming(worker) as warming:
+        wait_until(warming.has_started)
+        warming.check()
+
+
+def test_a_damaged_live_model_is_told_and_tried_again(
+    worker: StackWorker, versions: list[ModelVersion]
+) -> None:
+    site = worker.site
+    weights = next(
+        entry.key
+        for page in site.objects.pages(f"models/{versions[0].encoder}/")
+        for entry in page
+        if entry.key.endswith(".safetensors") and versions[0].version in entry.key
+    )
+    whole = site.objects.read(weights, max_bytes=1 << 30)
+    shutil.rmtree(site.settings.home / "cache", ignore_errors=True)
+    site.objects.put(weights, b"damaged")
+    with Warming(worker, seconds=0.05) as warming:
+        wait_until(warming.has_started)
+        with pytest.raises(LithoscopeError):
+            warming.check()
+        site.objects.put(weights, whole)
+        wait_until(lambda: _is_well(warming))
+    assert worker.encode(Batch(keys=KEYS, collection=versions[0].collection)) == {"indexed": 3}
+
+
+def _is_well(warming: Warming) -> bool:
+    try:
+        warming.check()
+    except LithoscopeError:
+        return False
+    return True
 
 
 def test_a_store_that_is_away_leaves_the_batch_to_be_done_again(settings: Settings) -> None:

@@ -14,6 +14,7 @@ from infra.task_names import QUEUES
 from infra.task_renewal import TaskRenewal
 from ingest_worker.app import make_app, run_celery
 from ingest_worker.stack_worker import StackWorker
+from ingest_worker.warming import Warming
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,12 +48,15 @@ def run_worker(queues: Sequence[str]) -> int:
         seconds = settings.broker.visibility_seconds
         renewal = stack.enter_context(TaskRenewal(open_broker(settings), seconds))
         client = stack.enter_context(closing(open_broker(settings)))
+        warming = stack.enter_context(Warming(worker))
         checks = {
             "broker": lambda: _ping(client),
             "index": lambda: worker.site.index.live(),  # noqa: PLW0108  opened when asked, not now
+            "live model": warming.check,
             "store": lambda: next(worker.site.objects.pages("metadata/", page_size=1), None),
         }
-        stack.enter_context(serve_health(settings, "worker", checks=checks))
+        health = serve_health(settings, "worker", checks=checks, has_started=warming.has_started)
+        stack.enter_context(health)
         app = make_app(settings, worker, renewal=renewal)
         return run_celery(app, settings, queues=queues or QUEUES)
 
