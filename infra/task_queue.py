@@ -26,8 +26,8 @@ GRACE_SECONDS = 60.0
 _IN_FLIGHT = "lithoscope:in-flight"
 _UNACKED = "unacked"
 _KEYS_AT_ONCE = 1000
-_RETRIES = {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
-"""Quick ones, of the connection; whoever calls retries with patience."""
+_QUICKLY = {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
+"""How a broker is connected to; whoever calls retries with patience."""
 
 _SETTLE = """
 local removed = 0
@@ -218,10 +218,13 @@ class TaskQueue:
             pipe.execute()
 
     def _send(self, name: str, *, queue: str, arguments: dict[str, Any]) -> None:
+        # On a connection of its own: one that is kept, and broke, may stay half open in the client
+        # and fail in ways that tell nothing.
         try:
-            with broker_calls(queue):
+            with broker_calls(queue), self._celery.connection_for_write() as connection:
+                connection.ensure_connection(**_QUICKLY)
                 self._celery.send_task(
-                    name, kwargs=arguments, queue=queue, retry=True, retry_policy=_RETRIES
+                    name, kwargs=arguments, queue=queue, connection=connection, retry=False
                 )
         except OperationalError as error:
             told = " ".join(str(error).split())
