@@ -12,6 +12,7 @@ Run it with `python benchmarks/chaos.py`; the same ``--seed`` gives the same ope
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -30,7 +31,13 @@ from encoder.progress import progress_bar
 from native_site import make_live, opened_site, running_stack, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Progress
+
+    from chaos_plan import Ledger
     from chaos_settle import Settled
+    from infra.native_stack.stack import NativeStack
     from stack_audit import Audit
 
 SERVICES = ("worker", "dispatcher", "scheduler", "broker", "object-store", "milvus")
@@ -46,24 +53,39 @@ SETTINGS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tormented:
+    """A stack that chaos went over, and that runs still.
+
+    Attributes:
+        stack: The stack.
+        settling: Waits for it.
+        ledger: What people did.
+        tries: How often their operations were tried in all.
+        seconds: How long the chaos lasted.
+    """
+
+    stack: NativeStack
+    settling: Settling
+    ledger: Ledger
+    tries: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a run.
+    """What came of it.
 
     Attributes:
         settled: The stack at rest.
         final: What it holds after ``reconcile --deep``.
         code: What ``reconcile --check`` ended with.
         check: What that told.
-        tries: How often operations were tried in all.
-        seconds: How long the chaos lasted.
     """
 
     settled: Settled
     final: Audit
     code: int
     check: dict[str, Any]
-    tries: int
-    seconds: float
 
     @property
     def problems(self) -> dict[str, list[str]]:
@@ -73,22 +95,22 @@ class Outcome:
         return {word: keys for word, keys in self.final.wrong.items() if keys} | told
 
 
-def run_chaos(plan: ChaosPlan, folder: Path, *, workers: int, settle_seconds: float) -> Outcome:
+@contextlib.contextmanager
+def tormented(plan: ChaosPlan, folder: Path, *, workers: int, bar: Progress) -> Iterator[Tormented]:
     """Run a plan on a stack of its own.
 
     Args:
         plan: What happens.
         folder: Where the stack's data and logs are, and ``events.jsonl``.
         workers: How many.
-        settle_seconds: How long the stack may take to come to rest.
+        bar: Shows how far it is.
 
-    Raises:
-        UnsettledError: It does not.
+    Yields:
+        The stack, with everything running again.
     """
     with (
         EventLog(folder / "events.jsonl") as log,
         running_stack(folder / "stack", SETTINGS, scale={"worker": workers}) as stack,
-        progress_bar() as bar,
     ):
         with opened_site(stack) as site:
             collection = make_live(site, small_bundle(folder / "bundle")).collection
@@ -103,21 +125,35 @@ def run_chaos(plan: ChaosPlan, folder: Path, *, workers: int, settle_seconds: fl
 
         with People(settings_of(stack)) as people:
             ledger = chaos.run(people, watch=watch)
-        seconds = time.monotonic() - began
-        settling = Settling(stack, collection, bundle=folder / "bundle")
-        resting = bar.add_task("coming to rest", total=None)
+        yield Tormented(
+            stack=stack,
+            settling=Settling(stack, collection, bundle=folder / "bundle"),
+            ledger=ledger,
+            tries=chaos.tries,
+            seconds=time.monotonic() - began,
+        )
 
-        def tell(what: str) -> None:
-            bar.update(resting, description=f"coming to rest: {what}")
-            log.note("coming to rest", what=what)
 
-        settled = settling.settle(ledger, seconds=settle_seconds, watch=tell)
-        code, check = settling.reconcile("--check")
-        settling.reconcile("--deep")
-        final = settling.audit(ledger)
-    return Outcome(
-        settled=settled, final=final, code=code, check=check, tries=chaos.tries, seconds=seconds
+def conclude(ran: Tormented, *, seconds: float, bar: Progress) -> Outcome:
+    """Wait until a stack is at rest, and look at it in every way.
+
+    Args:
+        ran: The stack.
+        seconds: How long it may take to come to rest.
+        bar: Shows what it waits for.
+
+    Raises:
+        UnsettledError: It does not come to rest; the text says what is wrong.
+    """
+    resting = bar.add_task("coming to rest", total=None)
+    settled = ran.settling.settle(
+        ran.ledger,
+        seconds=seconds,
+        watch=lambda what: bar.update(resting, description=f"coming to rest: {what}"),
     )
+    code, check = ran.settling.reconcile("--check")
+    ran.settling.reconcile("--deep")
+    return Outcome(settled=settled, final=ran.settling.audit(ran.ledger), code=code, check=check)
 
 
 def main() -> int:
@@ -140,13 +176,15 @@ def main() -> int:
     print(f"seed {seed} (plan {plan.digest}), events and logs in {folder}", flush=True)
     _print_plan(plan)
     try:
-        outcome = run_chaos(
-            plan, folder, workers=options.workers, settle_seconds=options.settle_seconds
-        )
+        with (
+            progress_bar() as bar,
+            tormented(plan, folder, workers=options.workers, bar=bar) as ran,
+        ):
+            outcome = conclude(ran, seconds=options.settle_seconds, bar=bar)
     except UnsettledError as error:
         print(f"FAILED: {error}")
         return 1
-    _print_outcome(outcome)
+    _print_outcome(ran, outcome)
     if outcome.problems:
         print(f"FAILED: {outcome.problems}")
         return 1
@@ -177,10 +215,10 @@ def _print_plan(plan: ChaosPlan) -> None:
         print(f"{service:14}" + "".join(f"{blows[service, blow]:>9}" for blow in Blow))
 
 
-def _print_outcome(outcome: Outcome) -> None:
+def _print_outcome(ran: Tormented, outcome: Outcome) -> None:
     final, settled = outcome.final, outcome.settled
     print(
-        f"\nchaos took {outcome.seconds:.0f} s, {outcome.tries:,} tries of operations; "
+        f"\nchaos took {ran.seconds:.0f} s, {ran.tries:,} tries of operations; "
         f"at rest {settled.seconds:.0f} s later"
     )
     left = ", ".join(f"{count} {word}" for word, count in settled.leftovers.items())

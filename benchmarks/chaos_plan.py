@@ -24,6 +24,9 @@ _SAMPLES = 4
 _LONG_PAUSE = 25.0
 """Longer than the stack of these runs waits for a sign of life."""
 
+_LATE = 10
+"""So many of the scans that came last are changed more often."""
+
 _CHOICES = {
     "upload": 0.56,
     "overwrite": 0.17,
@@ -259,7 +262,9 @@ def _table(random: Generator, ledger: Ledger, *, is_removal: bool) -> Operation 
 
 
 def _any(random: Generator, keys: Sequence[str]) -> str:
-    return keys[int(random.integers(len(keys)))]
+    """One of them; half of the time a late one, which workers may be at work on just now."""
+    late = random.random() < 0.5
+    return keys[int(random.integers(max(len(keys) - _LATE, 0) if late else 0, len(keys)))]
 
 
 def _faults(
