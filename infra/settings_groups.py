@@ -71,6 +71,7 @@ class StoreSettings(BaseModel):
         secret_key: Its password.
         region: Region that requests are signed for.
         secure: HTTPS, not HTTP.
+        notifies: The bucket tells the broker of what happens in it.
     """
 
     model_config = _GROUP
@@ -91,6 +92,7 @@ class StoreSettings(BaseModel):
     secret_key: SecretStr | None = Field(default=None, description="a text, or nothing")
     region: str = Field(default="us-east-1", min_length=1, description="a region's name")
     secure: bool = Field(default=True, description="true (HTTPS) or false (HTTP)")
+    notifies: bool = Field(default=True, description="true or false")
 
     @model_validator(mode="after")
     def _complete(self) -> StoreSettings:

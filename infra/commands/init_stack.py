@@ -67,6 +67,9 @@ def _prepare_bucket(settings: Settings) -> None:
         if settings.broker.url is None:
             typer.echo("no broker is set: the bucket tells nobody of what happens in it")
             return
+        if not settings.store.notifies:
+            typer.echo("the bucket tells nobody of what happens in it: the sweep finds what is new")
+            return
         is_new = _keep_trying(store.ensure_notifications)
         typer.echo(f"notifications of bucket {bucket}: {'set' if is_new else 'as they were'}")
     finally:
