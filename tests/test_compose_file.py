@@ -166,3 +166,10 @@ def test_what_can_not_be_used_is_told(tmp_path: Path, text: str, told: str) -> N
     (tmp_path / "x.yml").write_text(text)
     with pytest.raises(ComposeFileError, match=told):
         read_services([tmp_path / "x.yml"], {})
+
+
+def test_torch_is_fetched_again_for_another_pin_only_and_nothing_runs_as_root() -> None:
+    text = (ROOT / "infra/docker/Dockerfile").read_text()
+    steps = ("COPY constraints.txt ./", "torch torchvision", "COPY pyproject.toml ./", "COPY . .")
+    assert sorted(steps, key=text.index) == list(steps)
+    assert re.search(r"^USER \d+:\d+$", text, re.MULTILINE)
