@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra.broker import open_broker
-from infra.commands.models import roll_back
+from infra.commands.models import drop_model, roll_back
 from infra.commands.rollout_status import rollout_progress
 from infra.fed_collections import FILLING, LIVE, fed_collections
 from infra.rollout import ROLLOUT_KEY, begin_rollout, current_rollout, end_rollout
+from infra.sweep_notes import SweepNotes
 from infra.task_names import BULK, ENCODE
 from ingest_worker.feeding import Passes
 from ingest_worker.rollout import run_rollout
@@ -196,3 +197,13 @@ def test_it_is_over_though_uploads_go_on(
     assert told is not None
     assert (told.behind, told.sent) == (1, 0)
     assert current_rollout(site.objects) is None
+
+
+def test_what_was_found_of_a_collection_is_forgotten_with_it(
+    site: Site, queue: TaskQueue, models: list[ModelVersion], broker: RedisServer
+) -> None:
+    run_sweep(site, queue)
+    with broker.client as client:
+        assert [note.collection for note in SweepNotes(client).read()] == [models[0].collection]
+        assert drop_model(site, models[0].bundle_id, even_live=True) == 0
+        assert SweepNotes(client).read() == []
