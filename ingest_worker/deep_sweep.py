@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from infra.coverage import SCANS
 from infra.deep_pages import owed, picture_pages, row_pages
+from infra.fed_collections import fed_collections
 from infra.filters import And, In
 from infra.indexing.records import record_id
 from infra.pictures import PICTURE_PREFIXES, PictureKey
@@ -36,7 +37,9 @@ _LOG = logging.getLogger(__name__)
 
 
 def run_deep_sweep(site: Site, queue: TaskQueue) -> None:
-    """Count every row and picture of the live collection, and have set right what differs.
+    """Count every row and picture of what is fed, and have set right what differs.
+
+    That is the live collection, and one that is being filled: it may be live before the next time.
 
     Args:
         site: The site.
@@ -45,14 +48,12 @@ def run_deep_sweep(site: Site, queue: TaskQueue) -> None:
     Raises:
         LithoscopeError: A service is away: what is left is found by the next one.
     """
-    live = site.index.live()
-    if live is None:
-        return
-    collection = site.index.open(live)
-    rows = row_pages(collection, site.objects, prefix=SCANS)
-    pictures = picture_pages(collection, index=site.index, objects=site.objects, prefix=SCANS)
-    for page in chain(rows, pictures):
-        _set_right(page, site, collection=collection, queue=queue)
+    for name in fed_collections(site):
+        collection = site.index.open(name)
+        rows = row_pages(collection, site.objects, prefix=SCANS)
+        pictures = picture_pages(collection, index=site.index, objects=site.objects, prefix=SCANS)
+        for page in chain(rows, pictures):
+            _set_right(page, site, collection=collection, queue=queue)
 
 
 def _set_right(page: DeepPage, site: Site, *, collection: Collection, queue: TaskQueue) -> None:

@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from infra.pictures import preview_key, thumbnail_key
+from infra.rollout import begin_rollout
 from ingest_worker.deep_sweep import run_deep_sweep
+from ingest_worker.rollout import run_rollout
 from ingest_worker.sweep import run_sweep
 from memory_site import index_scan, put_scans
 from sweep_site import work
@@ -39,6 +41,23 @@ def test_a_deep_sweep_has_made_good_what_lacks_rows_or_pictures(
     assert sorted(work(site, queue, models[0], broker)) == sorted([bare, short, busy])
     assert live.record(whole) is not None
     assert len(live.slices(short)) == 3
+
+
+def test_a_collection_that_is_filled_is_looked_through_as_well(
+    site: Site, queue: TaskQueue, models: list[ModelVersion], broker: RedisServer
+) -> None:
+    (key,) = put_scans(site, "short")
+    for version in models:
+        index_scan(site, version, key=key)
+        draw(site, site.index.open(version.collection), key, count=3)
+    filling = site.index.open(models[1].collection)
+    begin_rollout(site, models[1])
+    site.index.store.delete(filling.name, [filling.slices(key)[0][0].row_id])
+    run_deep_sweep(site, queue)
+    run_rollout(site, queue)
+    assert site.index.live() == models[0].collection, "what it lacks is waited for"
+    assert work(site, queue, models[1], broker) == [key]
+    assert len(filling.slices(key)) == 3
 
 
 def test_a_deep_sweep_removes_what_nothing_vouches_for_once_it_is_old(
