@@ -85,8 +85,8 @@ def run_reconcile(request: ReconcileRequest, *, find_weights: FindWeights) -> in
         find_weights: Finds an encoder's weights.
 
     Returns:
-        0 where everything is indexed; 1 where something differs or is quarantined; 130 after
-        Ctrl-C.
+        0 where nothing differs: every scan is indexed, or refused as it is now; 1 where something
+        does; 130 after Ctrl-C.
 
     Raises:
         LithoscopeError: No model is live, there is no such model, or a service stayed away.
@@ -166,5 +166,5 @@ def _finish(target: Target, found: _Comparison, *, report: Report, tally: Tally 
         told = [f"{count:,} {_DEEP_WORDS[name]}" for name, count in counts.items() if count]
         report.say(f"every row and picture: {', '.join(told) or 'as it should be'}")
     report.facts["differences"] = found.differences
-    code = report.finish(target, found.coverage, tally=tally)
-    return code if found.is_complete else 1
+    report.finish(target, found.coverage, tally=tally)
+    return 0 if found.is_complete else 1
