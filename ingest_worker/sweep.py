@@ -19,6 +19,7 @@ from infra.model_versions import ModelRegistryError
 from infra.readiness import LOST
 from infra.rollout import current_rollout
 from infra.sweep_notes import SweepNotes
+from ingest_worker.departed import Departures, follow_departures
 from ingest_worker.feeding import Feeder, Pass, Passes
 from ingest_worker.models import open_target
 
@@ -100,7 +101,7 @@ def take_step(feeder: Feeder, told: Pass, *, client: Redis) -> Pass | None:
     if not passes.hold(name):
         return None
     try:
-        told = feeder.step(told, BucketMetadata.read(feeder.target.site.objects))
+        told = feeder.step(told, _metadata(feeder.target, client))
     finally:
         passes.release(name)
     if told.finished is not None:
@@ -108,6 +109,17 @@ def take_step(feeder: Feeder, told: Pass, *, client: Redis) -> Pass | None:
         SweepNotes(client).write(name, found)
         _LOG.info("collection %s compared: %s; %d sent", name, found, told.sent)
     return told
+
+
+def _metadata(target: Target, client: Redis) -> BucketMetadata:
+    """The bucket's tables, once what they say of scans that were moved follows those."""
+    metadata = BucketMetadata.read(target.site.objects)
+    if not target.is_live:
+        return metadata
+    has_followed = follow_departures(
+        target.site, Departures(client), collection=target.collection, metadata=metadata
+    )
+    return BucketMetadata.read(target.site.objects) if has_followed else metadata
 
 
 def _live_target(site: Site) -> Target | None:
