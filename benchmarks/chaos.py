@@ -27,6 +27,7 @@ from chaos_plan import Blow, ChaosPlan, make_plan
 from chaos_rocks import small_bundle
 from chaos_run import Chaos, EventLog
 from chaos_settle import Settling, UnsettledError
+from encoder.errors import LithoscopeError
 from encoder.progress import progress_bar
 from native_site import make_live, opened_site, running_stack, settings_of
 
@@ -92,7 +93,7 @@ class Outcome:
         """All that is wrong, by words."""
         differences = self.check["differences"]
         told = {f"reconcile: {name}": keys for name, keys in differences.items() if keys}
-        return {word: keys for word, keys in self.final.wrong.items() if keys} | told
+        return self.final.wrong | told
 
 
 @contextlib.contextmanager
@@ -181,7 +182,7 @@ def main() -> int:
             tormented(plan, folder, workers=options.workers, bar=bar) as ran,
         ):
             outcome = conclude(ran, seconds=options.settle_seconds, bar=bar)
-    except UnsettledError as error:
+    except (UnsettledError, LithoscopeError) as error:
         print(f"FAILED: {error}")
         return 1
     _print_outcome(ran, outcome)
@@ -203,7 +204,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="whatever the clock says unless given")
     parser.add_argument("--folder", type=Path, help="keep logs and data here")
     parser.add_argument("--settle-seconds", type=float, default=900.0, help="(%(default)s)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.folder is not None and options.folder.exists() and any(options.folder.iterdir()):
+        parser.error(f"{options.folder}: is not empty; name another folder")
+    return options
 
 
 def _print_plan(plan: ChaosPlan) -> None:
@@ -221,7 +225,7 @@ def _print_outcome(ran: Tormented, outcome: Outcome) -> None:
         f"\nchaos took {ran.seconds:.0f} s, {ran.tries:,} tries of operations; "
         f"at rest {settled.seconds:.0f} s later"
     )
-    left = ", ".join(f"{count} {word}" for word, count in settled.leftovers.items())
+    left = ", ".join(f"{count} {word}" for word, count in settled.leftovers.items() if count)
     print(f"left for the deep sweep: {left or 'nothing'}")
     print(f"{final.scans:,} scans indexed, {final.rows:,} slices, {final.quarantined} quarantined")
     for word, count in final.counts.items():

@@ -91,12 +91,12 @@ class Settling:
             look = _Look(client, reader, wanted, deadline=began + seconds, watch=watch)
             look.until_right()
             look.until_swept(self._collection)
-            look.until_right()
-            leftovers = {word: len(keys) for word, keys in look.audit.wrong.items()}
+            leftovers = look.until_right().counts
             with TaskQueue(self._settings) as queue:
                 queue.request(DEEP_SWEEP)
-            look.until_right("orphaned rows")
-            return Settled(audit=look.audit, seconds=time.monotonic() - began, leftovers=leftovers)
+            found = look.until_right("orphaned rows")
+        seconds = time.monotonic() - began
+        return Settled(audit=found, seconds=seconds, leftovers=leftovers)
 
     def audit(self, ledger: Ledger) -> Audit:
         """Look at what the stack holds now."""
@@ -142,20 +142,21 @@ class _Look:
         self._wanted = wanted
         self._deadline = deadline
         self._watch = watch
-        self.audit: Audit
+        self._wrong: dict[str, list[str]] = {}
 
-    def until_right(self, *leftovers: str) -> None:
+    def until_right(self, *leftovers: str) -> Audit:
         """Wait until nothing is on its way and nothing is wrong, these leftovers included."""
         while True:
             waiting = self._waiting()
             if not waiting:
-                self.audit = audit(self._reader, self._wanted)
-                wrong = {word: len(keys) for word, keys in self.audit.problems.items()}
-                wrong |= {word: len(self.audit.wrong[word]) for word in leftovers}
-                wrong = {word: count for word, count in wrong.items() if count}
-                if not wrong:
-                    return
-                waiting = ", ".join(f"{count} {word}" for word, count in wrong.items())
+                found = audit(self._reader, self._wanted)
+                self._wrong = found.problems
+                self._wrong |= {
+                    word: found.wrong[word] for word in leftovers if word in found.wrong
+                }
+                if not self._wrong:
+                    return found
+                waiting = ", ".join(f"{len(keys)} {word}" for word, keys in self._wrong.items())
             self._pause(waiting)
 
     def until_swept(self, collection: str) -> None:
@@ -180,10 +181,6 @@ class _Look:
     def _pause(self, what: str) -> None:
         self._watch(what)
         if time.monotonic() > self._deadline:
-            keys = (
-                {word: each[:5] for word, each in self.audit.problems.items()}
-                if hasattr(self, "audit")
-                else {}
-            )
+            keys = {word: each[:5] for word, each in self._wrong.items()}
             raise UnsettledError(f"not at rest: {what}; {keys}")
         time.sleep(POLL_SECONDS)

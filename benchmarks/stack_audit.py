@@ -7,7 +7,7 @@ rows and records read through pymilvus, vectors held against an encoding in this
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,14 +100,14 @@ class Audit:
 
     def __init__(self, found: Found) -> None:
         """Begin with nothing wrong."""
-        self.wrong: defaultdict[str, list[str]] = defaultdict(list)
+        self.wrong: dict[str, list[str]] = {}
         self.scans = len(found.records)
         self.rows = sum(map(len, found.rows.values()))
         self.quarantined = len(found.refused)
 
     def note(self, word: str, key: str) -> None:
         """Note that something is wrong with a scan."""
-        self.wrong[word].append(key)
+        self.wrong.setdefault(word, []).append(key)
 
     @property
     def problems(self) -> dict[str, list[str]]:
@@ -116,8 +116,8 @@ class Audit:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of scans by what is wrong with them."""
-        return {word: len(self.wrong[word]) for word in WORDS}
+        """Number of scans by what may be wrong with them."""
+        return {word: len(self.wrong.get(word, ())) for word in WORDS}
 
 
 WORDS = (

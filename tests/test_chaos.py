@@ -45,7 +45,6 @@ def test_nothing_is_lost_when_each_part_of_the_stack_is_killed(tmp_path: Path) -
     ):
         outcome = conclude(ran, seconds=SETTLE_SECONDS, bar=bar)
         assert outcome.problems == {}
-        assert outcome.settled.leftovers.keys() <= {"orphaned rows", "orphaned pictures"}
         assert outcome.check["coverage"]["is_complete"]
         healthy = [key for key, scan in ran.ledger.scans.items() if not scan.is_damaged]
         assert outcome.final.scans == len(healthy)
