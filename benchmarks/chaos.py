@@ -93,7 +93,8 @@ class Outcome:
         """All that is wrong, by words."""
         differences = self.check["differences"]
         told = {f"reconcile: {name}": keys for name, keys in differences.items() if keys}
-        return self.final.wrong | told
+        ended = {"reconcile --check": [f"ended with {self.code}"]} if self.code else {}
+        return self.final.wrong | told | ended
 
 
 @contextlib.contextmanager
