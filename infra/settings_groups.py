@@ -183,6 +183,7 @@ class WorkSettings(BaseModel):
         batch_keys: Most scans of one task.
         batch_seconds: Longest time that a batch of events is gathered.
         low_water: Below this many waiting scans reconciliation sends more.
+        high_water: From this many waiting scans on events are left to reconciliation.
         sweep_seconds: Time between two reconciliations.
     """
 
@@ -195,6 +196,7 @@ class WorkSettings(BaseModel):
         default=2.0, le=20.0, allow_inf_nan=False, description="seconds, above 0, up to 20"
     )
     low_water: PositiveInt = Field(default=500, description="scans, a whole number from 1")
+    high_water: PositiveInt = Field(default=100_000, description="scans, a whole number from 1")
     sweep_seconds: PositiveFloat = Field(
         default=300.0, allow_inf_nan=False, description="seconds, above 0"
     )
