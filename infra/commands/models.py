@@ -14,7 +14,7 @@ from infra.commands.status import model_facts
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.model_versions import ModelRegistryError
 from infra.readiness import readiness
-from infra.rollout import begin_rollout
+from infra.rollout import begin_rollout, current_rollout, end_rollout
 from infra.status import covered, has_index, model_statuses
 from infra.sweep_notes import SweepNotes
 
@@ -84,6 +84,7 @@ def use_model(site: Site, ref: str, *, now: bool) -> int:
         return 1
     site.models.switch(site.index, version)
     typer.echo(f"{name} is live; {coverage_text(coverage)}")
+    _give_up_rollout(site, besides=version)
     return 0
 
 
@@ -131,6 +132,17 @@ def drop_model(site: Site, ref: str, *, even_live: bool) -> int:
     _forget_comparisons(site, version.collection)
     typer.echo(f"what {name} had indexed is dropped; {_fill(name)}")
     return 0
+
+
+def _give_up_rollout(site: Site, *, besides: ModelVersion) -> None:
+    """End what a stack was filling: it would become live in the place of what was just named."""
+    rollout = current_rollout(site.objects)
+    if rollout is None or rollout.collection == besides.collection:
+        return
+    end_rollout(site.objects, rollout)
+    typer.echo(
+        f"{rollout.model} is not filled any more: `lithoscope reindex {rollout.model} --background`"
+    )
 
 
 def _forget_comparisons(site: Site, collection: str) -> None:
