@@ -11,20 +11,19 @@ import logging
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from encoder.errors import LithoscopeError
-from infra.broker import BrokerError, open_broker
+from infra.broker import BrokerError
 from infra.bucket_metadata import BucketMetadata, table_etags
 from infra.fed_collections import LIVE, fed_collections
 from infra.metrics import tell_models
 from infra.model_versions import ModelRegistryError
 from infra.site import open_site
 from infra.task_queue import TaskQueue
-from ingest_worker.departed import Departures, note_departures
 from ingest_worker.models import Target, open_context, rehearse
 from ingest_worker.patience import AWAY, Patience
 from ingest_worker.patient_attempts import PatientAttempts
@@ -88,7 +87,6 @@ class StackWorker:
         self._working = threading.Lock()
         self._opening = threading.Lock()
         self._closing = ExitStack()
-        self._departures = Departures(self._closing.enter_context(closing(open_broker(settings))))
         self._fillings: dict[str, _Filling] = {}
         self._looked = 0.0
 
@@ -189,18 +187,10 @@ class StackWorker:
             )
             return
         context = filling.context_now()
-        is_live = self.site.index.live() == batch.collection
-        if is_live:
-            note_departures(
-                self._departures,
-                self.site.objects,
-                collection=filling.target.collection,
-                keys=batch.keys,
-            )
+        is_fresh = not batch.is_bulk and self.site.index.live() == batch.collection
         groups = [(key,) for key in batch.keys] if batch.is_suspect else [batch.keys]
         for keys in groups:
-            outcomes = ingest_objects(keys, context)
-            yield from measured(outcomes, is_fresh=is_live and not batch.is_bulk)
+            yield from measured(ingest_objects(keys, context), is_fresh=is_fresh)
 
     def _settle(self, keys: list[str] | tuple[str, ...], collection: str, *, began: float) -> None:
         try:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from infra.broker import open_broker
 from infra.bucket_metadata import BucketMetadata
 from infra.coverage_words import DIFFERENCES
+from infra.fed_collections import fed_collections
 from infra.model_versions import ModelRegistryError
 from infra.readiness import LOST
 from infra.rollout import current_rollout
 from infra.sweep_notes import SweepNotes
-from ingest_worker.departed import Departures, follow_departures
 from ingest_worker.feeding import Feeder, Pass, Passes
 from ingest_worker.models import open_target
 
@@ -66,7 +66,9 @@ def run_sweep(
         if prefix is not None:
             return feeder.step(Pass(began=time.time()), BucketMetadata.read(site.objects))
         pause = None if asked is not None else site.settings.work.sweep_seconds
-        told = due_pass(passes.read(name), asked=asked, pause=pause)
+        if asked is not None:
+            passes.ask(name, asked)
+        told = due_pass(passes.read(name), asked=passes.asked(name), pause=pause)
         return None if told is None else take_step(feeder, told, client=client)
 
 
@@ -75,19 +77,18 @@ def due_pass(last: Pass | None, *, asked: float | None, pause: float | None) -> 
 
     Args:
         last: The last pass. One that is under way goes on: to begin it anew again and again would
-            keep it from the scans that come last.
-        asked: When a new one was asked for, in seconds since 1970, or None.
+            keep it from the scans that come last. What was asked for meanwhile comes after it.
+        asked: When a new one was last asked for, in seconds since 1970, or None.
         pause: Seconds between a pass's beginning, once it is finished, and the next one's; None
             where none begins unless it is asked for.
     """
     now = time.time()
     if last is None:
         return Pass(began=now)
-    is_asked = asked is not None and last.began < asked
     if last.finished is None:
-        last.again |= is_asked
         return last
-    is_time = pause is not None and (last.again or now - last.began >= pause)
+    is_asked = asked is not None and last.began < asked
+    is_time = pause is not None and now - last.began >= pause
     return Pass(began=now) if is_asked or is_time else None
 
 
@@ -101,25 +102,23 @@ def take_step(feeder: Feeder, told: Pass, *, client: Redis) -> Pass | None:
     if not passes.hold(name):
         return None
     try:
-        told = feeder.step(told, _metadata(feeder.target, client))
+        told = feeder.step(told, BucketMetadata.read(feeder.target.site.objects))
     finally:
         passes.release(name)
     if told.finished is not None:
+        _forget_others(feeder.target.site, SweepNotes(client))
         found = {word: told.counts.get(word, 0) for word in _NOTED} | {"in_flight": told.in_flight}
         SweepNotes(client).write(name, found)
         _LOG.info("collection %s compared: %s; %d sent", name, found, told.sent)
     return told
 
 
-def _metadata(target: Target, client: Redis) -> BucketMetadata:
-    """The bucket's tables, once what they say of scans that were moved follows those."""
-    metadata = BucketMetadata.read(target.site.objects)
-    if not target.is_live:
-        return metadata
-    has_followed = follow_departures(
-        target.site, Departures(client), collection=target.collection, metadata=metadata
-    )
-    return BucketMetadata.read(target.site.objects) if has_followed else metadata
+def _forget_others(site: Site, notes: SweepNotes) -> None:
+    """Have nobody told any more what was found of collections that are not fed since."""
+    fed = fed_collections(site)
+    for note in notes.read():
+        if note.collection not in fed:
+            notes.forget(note.collection)
 
 
 def _live_target(site: Site) -> Target | None:

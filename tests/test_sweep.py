@@ -9,9 +9,9 @@ import pytest
 
 from infra.broker import open_broker
 from infra.sweep_notes import SweepNotes
-from infra.task_names import ENCODE
+from infra.task_names import ENCODE, MAINTENANCE
 from ingest_worker import feeding
-from ingest_worker.feeding import Pass, Passes
+from ingest_worker.feeding import Pass, Passes, ask_next
 from ingest_worker.rollout import run_rollout
 from ingest_worker.schedule import timetable
 from ingest_worker.sweep import due_pass, run_sweep
@@ -106,7 +106,7 @@ def test_a_pass_goes_on_after_a_minute_where_it_was(
     began = told.began
     asked = run_sweep(site, queue, asked=time.time())  # does not begin it anew
     assert asked is not None
-    assert (asked.began, asked.after, asked.again) == (began, keys[3], True)
+    assert (asked.began, asked.after) == (began, keys[3])
     told = run_sweep(site, queue)
     assert told is not None
     assert (told.counts["indexed"], told.is_clean) == (5, True)
@@ -132,9 +132,52 @@ def test_only_one_worker_takes_a_step(
 ) -> None:
     put_scans(site, "a")
     assert passes.hold(models[0].collection)
-    assert run_sweep(site, queue) is None
+    assert run_sweep(site, queue, asked=time.time()) is None
     passes.release(models[0].collection)
-    assert run_sweep(site, queue) is not None
+    told = run_sweep(site, queue)
+    assert told is not None
+    assert run_sweep(site, queue) is None, "begun since it was asked for"
+
+
+def test_a_sweep_that_is_asked_for_while_another_worker_takes_a_step_is_not_forgotten(
+    site: Site, queue: TaskQueue, models: list[ModelVersion], passes: Passes
+) -> None:
+    told = run_sweep(site, queue)
+    assert told is not None
+    assert told.finished is not None
+    with open_broker(site.settings) as client:
+        other = Passes(client)
+        assert other.hold(models[0].collection)
+        assert run_sweep(site, queue, asked=time.time()) is None
+        passes.release(models[0].collection)  # not theirs
+        assert run_sweep(site, queue) is None
+        other.release(models[0].collection)
+    again = run_sweep(site, queue)
+    assert again is not None
+    assert again.began > told.began
+
+
+def test_workers_ask_for_what_a_full_queue_left_once_it_is_half_empty(
+    site: Site, queue: TaskQueue, models: list[ModelVersion]
+) -> None:
+    live = models[0].collection
+    keys = put_scans(site, *"abcdefgh")
+    run_sweep(site, queue)
+    ask_next(site.settings, queue, collection=live, is_bulk=False)
+    assert queue.waiting(MAINTENANCE).tasks == 0, "there is enough to do"
+    for key in keys[:3]:
+        index_scan(site, models[0], key=key)
+    queue.settle(keys[:3], collection=live)
+    ask_next(site.settings, queue, collection=models[1].collection, is_bulk=False)
+    assert queue.waiting(MAINTENANCE).tasks == 0, "that one is not compared"
+    for _ in range(2):
+        ask_next(site.settings, queue, collection=live, is_bulk=False)
+        assert queue.waiting(MAINTENANCE).tasks == 1, "one asks"
+    told = run_sweep(site, queue)
+    assert told is not None
+    assert told.finished is not None
+    ask_next(site.settings, queue, collection=live, is_bulk=False)
+    assert queue.waiting(MAINTENANCE).tasks == 1
 
 
 def test_nothing_is_swept_where_nothing_is_live(site: Site, queue: TaskQueue) -> None:
@@ -149,7 +192,7 @@ def test_nothing_is_swept_where_nothing_is_live(site: Site, queue: TaskQueue) ->
         (Pass(began=0.0), None, 300.0, "last"),
         (Pass(began=0.0, finished=1.0), None, 300.0, "new"),
         (Pass(began=0.0, finished=1.0), None, 1e12, None),
-        (Pass(began=0.0, finished=1.0, again=True), None, 1e12, "new"),
+        (Pass(began=0.0, finished=1.0), 0.5, 1e12, "new"),
         (Pass(began=5.0, finished=6.0), 4.0, None, None),
         (Pass(began=5.0, finished=6.0), 5.5, None, "new"),
         (Pass(began=5.0), 5.5, None, "last"),
