@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from infra import deep_pages
 from infra.pictures import preview_key, thumbnail_key
 from infra.rollout import begin_rollout
-from ingest_worker.deep_sweep import run_deep_sweep
+from ingest_worker import deep_sweep
+from ingest_worker.deep_sweep import deep_step, run_deep_sweep
 from ingest_worker.rollout import run_rollout
 from ingest_worker.sweep import run_sweep
 from memory_site import index_scan, put_scans
 from sweep_site import work
 
 if TYPE_CHECKING:
+    import pytest
+
     from infra.model_versions import ModelVersion
     from infra.site import Site
     from infra.task_queue import TaskQueue
@@ -58,6 +62,27 @@ def test_a_collection_that_is_filled_is_looked_through_as_well(
     assert site.index.live() == models[0].collection, "what it lacks is waited for"
     assert work(site, queue, models[1], broker) == [key]
     assert len(filling.slices(key)) == 3
+
+
+def test_it_goes_on_where_a_step_was_left(
+    site: Site,
+    queue: TaskQueue,
+    models: list[ModelVersion],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live = site.index.open(models[0].collection)
+    keys = put_scans(site, *"abcd")
+    for key in keys:
+        index_scan(site, models[0], key=key)
+        draw(site, live, key, count=0)
+    monkeypatch.setattr(deep_sweep, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(deep_pages, "PART", 1)
+    steps = 1
+    while not deep_step(site, queue):
+        steps += 1
+    assert steps > 1
+    run_sweep(site, queue)
+    assert queue.in_flight(live.name) == set(keys)
 
 
 def test_a_deep_sweep_removes_what_nothing_vouches_for_once_it_is_old(
