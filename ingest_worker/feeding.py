@@ -75,6 +75,7 @@ class Pass:
         began: When, in seconds since 1970.
         after: Key that it goes on after.
         finished: When, or None.
+        number: How many were made since one was asked for, this one included.
         sent: Scans that it had brought up to date.
         in_flight: Scans that were on their way already.
         counts: What was found, by the names of `infra.coverage.Coverage`; `LOST` is what a switch
@@ -84,6 +85,7 @@ class Pass:
     began: float
     after: str = ""
     finished: float | None = None
+    number: int = 1
     sent: int = 0
     in_flight: int = 0
     counts: dict[str, int] = field(default_factory=dict)

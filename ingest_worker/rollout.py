@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 _SOON = 5.0
 """Seconds between two passes while there is something to do."""
 
+_PASSES = 3
+"""After so many the catching up is over in any case: some scans may never be settled."""
+
 _FEW = 1000
 """Of a part that lacks more, nobody need know whether the live collection lacks it as well."""
 
@@ -128,11 +131,15 @@ def _coming(target: Target, page: CoveragePage) -> int:
 
 
 def _is_done(told: Pass, target: Target, *, queue: TaskQueue) -> bool:
-    """Whether a pass found that the next thing can be done: the switch, or to be over."""
+    """Whether a pass found that the next thing can be done: the switch, or to be over.
+
+    What a collection that is live still lacks then, the sweep sees to.
+    """
     if told.is_clean:
         return True
-    is_sent = told.finished is not None and not told.sent
-    return target.is_live and is_sent and not queue.waiting(BULK).keys
+    if not target.is_live or told.finished is None:
+        return False
+    return told.number >= _PASSES or not (told.sent or queue.waiting(BULK).keys)
 
 
 def _go_on(target: Target, rollout: Rollout, *, queue: TaskQueue, passes: Passes) -> None:

@@ -89,7 +89,8 @@ def due_pass(last: Pass | None, *, asked: float | None, pause: float | None) -> 
         return last
     is_asked = asked is not None and last.began < asked
     is_time = pause is not None and now - last.began >= pause
-    return Pass(began=now) if is_asked or is_time else None
+    number = 1 if is_asked else last.number + 1
+    return Pass(began=now, number=number) if is_asked or is_time else None
 
 
 def take_step(feeder: Feeder, told: Pass, *, client: Redis) -> Pass | None:

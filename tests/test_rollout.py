@@ -11,6 +11,7 @@ from infra.fed_collections import FILLING, LIVE, fed_collections
 from infra.rollout import ROLLOUT_KEY, begin_rollout, current_rollout, end_rollout
 from infra.sweep_notes import SweepNotes
 from infra.task_names import BULK, ENCODE
+from ingest_worker import rollout
 from ingest_worker.feeding import Passes
 from ingest_worker.rollout import run_rollout
 from ingest_worker.sweep import run_sweep
@@ -35,7 +36,7 @@ def test_a_rollout_fills_switches_and_catches_up(
     keys = put_scans(site, *"abcdefg")
     for key in keys:
         index_scan(site, first, key=key)
-    rollout = begin_rollout(site, second)
+    begun = begin_rollout(site, second)
     assert fed_collections(site) == {first.collection: LIVE, second.collection: FILLING}
     told = run_rollout(site, queue)
     assert told is not None
@@ -50,7 +51,7 @@ def test_a_rollout_fills_switches_and_catches_up(
     _let_it_be_due(site, second)
     run_rollout(site, queue)
     assert site.index.live() == second.collection
-    assert current_rollout(site.objects) == rollout
+    assert current_rollout(site.objects) == begun
     assert fed_collections(site) == {second.collection: LIVE}
     site.objects.put("scans/E1/S1/since.png", b"while it was switched")
     assert run_sweep(site, queue) is None, "it is caught up by the rollout"
@@ -117,9 +118,9 @@ def test_a_dropped_collection_ends_its_rollout_and_a_newer_one_stays(
     site: Site, queue: TaskQueue, models: list[ModelVersion]
 ) -> None:
     former = begin_rollout(site, models[0])
-    rollout = begin_rollout(site, models[1])
+    begun = begin_rollout(site, models[1])
     end_rollout(site.objects, former)
-    assert current_rollout(site.objects) == rollout
+    assert current_rollout(site.objects) == begun
     site.index.drop(models[1].collection)
     assert run_rollout(site, queue) is None
     assert current_rollout(site.objects) is None
@@ -207,3 +208,21 @@ def test_what_was_found_of_a_collection_is_forgotten_with_it(
         assert [note.collection for note in SweepNotes(client).read()] == [models[0].collection]
         assert drop_model(site, models[0].bundle_id, even_live=True) == 0
         assert SweepNotes(client).read() == []
+
+
+def test_it_is_over_though_a_scan_is_never_settled(
+    site: Site,
+    queue: TaskQueue,
+    models: list[ModelVersion],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rollout, "_SOON", 0.0)
+    keys = put_scans(site, "waits for its table")
+    begin_rollout(site, models[0])
+    for _ in range(3):
+        assert current_rollout(site.objects) is not None
+        told = run_rollout(site, queue)
+        assert told is not None
+        assert told.sent == 1
+        queue.settle(keys, collection=models[0].collection)
+    assert current_rollout(site.objects) is None

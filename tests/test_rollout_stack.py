@@ -148,6 +148,11 @@ def test_a_rollback_switches_at_once_and_is_caught_up(rocks: Rocks) -> None:
     assert rocks.live == first
 
 
+def test_a_deep_comparison_finds_every_row_and_picture(rocks: Rocks) -> None:
+    told = command(rocks.stack, "reconcile", "--deep").stdout
+    assert "every row and picture: as it should be" in told
+
+
 def test_what_is_killed_in_the_middle_goes_on(rocks: Rocks) -> None:
     first, second = rocks.live, rocks.publish()
     command(rocks.stack, "reindex", second.bundle_id, "--background")
