@@ -93,7 +93,8 @@ restore: stopped  ## Replace the stopped stack's volumes by those of a backup: B
 
 .PHONY: stopped
 stopped:
-	@test -z "$$($(STACK) ps -q)" || { echo "the stack is up: end it first with make down"; exit 2; }
+	@ids=$$($(STACK) ps -q) || exit 2; test -z "$$ids" || \
+		{ echo "the stack is up: end it first with make down"; exit 2; }
 
 stack: venv env  ## Start the stack without Docker, as processes of this machine (WORKERS=1)
 	$(BIN)/lithoscope stack up --workers $(WORKERS)

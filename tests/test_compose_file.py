@@ -99,6 +99,13 @@ def test_secrets_come_from_nowhere_but_the_environment(raw: dict[str, Any]) -> N
                 assert ":?" in value, f"{name}: {variable}"
 
 
+def test_no_secret_is_among_the_words_of_a_process(raw: dict[str, Any]) -> None:
+    """Everybody on the machine sees those."""
+    for name, service in raw.items():
+        for part in ("command", "entrypoint", "healthcheck"):
+            assert not re.search(r"\$\{\w*(PASSWORD|SECRET|TOKEN)", str(service.get(part))), name
+
+
 def test_only_console_and_dashboards_are_published_and_to_this_machine_only(
     raw: dict[str, Any],
 ) -> None:

@@ -302,6 +302,9 @@ def test_the_real_servers_keep_what_they_have_when_killed(servers: NativeStack) 
     store.make_bucket("rocks")
     password = settings["LITHOSCOPE_BROKER__PASSWORD"]
     broker = redis.Redis(port=servers.port("broker", 6379), password=password)
+    assert password not in " ".join(psutil.Process(servers.pids("broker")[0]).cmdline())
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis(port=servers.port("broker", 6379)).ping()
     broker.set("kept", "yes")
     time.sleep(1.5)  # it writes to disk every second
     for name in ("broker", "object-store", "milvus"):
