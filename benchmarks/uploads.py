@@ -21,6 +21,7 @@ import contextlib
 import io
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -229,6 +230,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> bool:
     scans = found[: arguments.scans] or made_scans(folder / "made", arguments.scans)
     variables = {
         "LITHOSCOPE_WORK__SWEEP_SECONDS": str(SWEEP_SECONDS),
+        "LITHOSCOPE_WORK__BATCH_KEYS": str(arguments.batch),
         "LITHOSCOPE_DECODE__WORKERS": "1",
         "LITHOSCOPE_LOG__FORMAT": "text",
     }
@@ -263,8 +265,10 @@ def main() -> None:
     parser.add_argument("--scans", type=int, default=200, help="scans of a part (%(default)s)")
     parser.add_argument("--singles", type=int, default=40, help="single scans (%(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of scaling (%(default)s)")
+    parser.add_argument("--batch", type=int, default=64, help="scans of a task (%(default)s)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the stack ends with this process
     # One CPU for each worker, or two of them would share what one has to itself.
     os.environ["OMP_NUM_THREADS"] = "1"
     print(f"aim: p95 of a single scan on an idle stack up to {AIM_SECONDS:g} s")

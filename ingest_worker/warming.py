@@ -23,14 +23,18 @@ _LOG = logging.getLogger(__name__)
 class Warming:
     """Keeps a worker's live model open, from a thread of its own. A context manager."""
 
-    def __init__(self, worker: StackWorker, *, seconds: float = LOOK_SECONDS) -> None:
+    def __init__(
+        self, worker: StackWorker, *, is_wanted: bool = True, seconds: float = LOOK_SECONDS
+    ) -> None:
         """Prepare it.
 
         Args:
             worker: Whose model.
+            is_wanted: Whether the worker takes uploads at all; else nothing is opened.
             seconds: Time between two looks.
         """
         self._worker = worker
+        self._is_wanted = is_wanted
         self._seconds = seconds
         self._fault: LithoscopeError | None = None
         self._started = threading.Event()
@@ -60,7 +64,7 @@ class Warming:
 
     def _run(self) -> None:
         try:
-            while not self._stop.is_set():
+            while self._is_wanted and not self._stop.is_set():
                 self._look()
                 self._started.set()
                 self._stop.wait(self._seconds)

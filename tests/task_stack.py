@@ -88,11 +88,14 @@ class TaskStack:
     def coverage(self) -> Coverage:
         return covered(self.site, self.version)
 
+    def events(self) -> int:
+        """Events that wait, or whose tasks may not be in a queue yet."""
+        return self.broker.length(EVENTS) + self.broker.length(f"{EVENTS}:processing")
+
     def is_settled(self) -> bool:
         """Whether no event and no task is on its way."""
-        events = self.broker.length(EVENTS) + self.broker.length(f"{EVENTS}:processing")
         waiting = [self.queue.waiting(name) for name in (ENCODE, MAINTENANCE)]
-        return events == 0 and all(each.tasks + each.running == 0 for each in waiting)
+        return self.events() == 0 and all(each.tasks + each.running == 0 for each in waiting)
 
     def is_right(self) -> bool:
         """Whether the index has what the bucket has, as it is now."""

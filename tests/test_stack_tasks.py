@@ -144,11 +144,12 @@ def test_a_flushed_broker_costs_nothing_after_the_next_sweep(stack: TaskStack) -
     stack.dispatcher.start()
     for n in range(10):
         stack.put(f"{n}.png", n)
-    wait_until(lambda: stack.queue.waiting(ENCODE).keys >= 10)
+    wait_until(lambda: stack.queue.waiting(ENCODE).keys >= 10 and not stack.events())
     stack.broker.flush()
-    stack.put("10.png", 10)  # told by connections of before
+    late = stack.put("10.png", 10)  # told by connections of before
     stack.worker.start()
-    wait_until(lambda: stack.live.count_scans() == 1)
+    wait_until(lambda: stack.live.record(late))
+    assert stack.live.count_scans() == 1
     stack.queue.request(SWEEP)
     wait_until(stack.is_right)
     stack.check_rows()

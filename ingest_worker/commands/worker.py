@@ -10,7 +10,7 @@ from infra.default_secrets import refuse_default_secrets
 from infra.health import serve_health
 from infra.logs import configure_logs
 from infra.settings import SettingsError, load_settings
-from infra.task_names import QUEUES
+from infra.task_names import ENCODE, QUEUES
 from infra.task_renewal import TaskRenewal
 from ingest_worker.app import make_app, run_celery
 from ingest_worker.stack_worker import StackWorker
@@ -48,7 +48,8 @@ def run_worker(queues: Sequence[str]) -> int:
         seconds = settings.broker.visibility_seconds
         renewal = stack.enter_context(TaskRenewal(open_broker(settings), seconds))
         client = stack.enter_context(closing(open_broker(settings)))
-        warming = stack.enter_context(Warming(worker))
+        is_for_uploads = not queues or ENCODE in queues
+        warming = stack.enter_context(Warming(worker, is_wanted=is_for_uploads))
         checks = {
             "broker": lambda: _ping(client),
             "index": lambda: worker.site.index.live(),  # noqa: PLW0108  opened when asked, not now
