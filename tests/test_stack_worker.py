@@ -203,27 +203,6 @@ def test_a_damaged_live_model_is_told_and_tried_again(
     assert worker.encode(Batch(keys=KEYS, collection=versions[0].collection)) == {"indexed": 3}
 
 
-def test_a_worker_that_cannot_open_a_model_that_is_needed_settles_nothing(
-    worker: StackWorker, versions: list[ModelVersion]
-) -> None:
-    objects, batch = worker.site.objects, Batch(keys=KEYS, collection=versions[0].collection)
-    published = {
-        entry.key: objects.read(entry.key, max_bytes=1 << 30)
-        for page in objects.pages(f"models/{versions[0].encoder}/{versions[0].version}/")
-        for entry in page
-    }
-    assert published
-    worker.queue.send(KEYS, collection=batch.collection)
-    for key in published:
-        objects.delete(key)
-    with pytest.raises(LithoscopeError):
-        worker.encode(batch)
-    assert worker.queue.in_flight(batch.collection) == set(KEYS)
-    for key, content in published.items():
-        objects.put(key, content)
-    assert worker.encode(batch) == {"indexed": 3}
-
-
 def _is_well(warming: Warming) -> bool:
     try:
         warming.check()
