@@ -110,6 +110,16 @@ class Passes:
         self._client = client
         self._token = uuid.uuid4().hex
 
+    def now(self) -> float:
+        """The broker's clock, in seconds since 1970: those of machines need not agree.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        with broker_calls(_PASS_KEY):
+            seconds, microseconds = self._client.time()
+        return float(seconds) + float(microseconds) / 1e6
+
     def ask(self, collection: str, when: float) -> None:
         """Ask for a new pass over a collection, whatever is under way.
 
@@ -262,7 +272,7 @@ class Feeder:
                 if is_whole and page.up_to != told.after:
                     found.settle(told)
                     told.after = page.up_to or ""
-                    told.finished = time.time() if page.up_to is None else None
+                    told.finished = self.passes.now() if page.up_to is None else None
                 is_ours = self.prefix is not None or self._keep(told, is_whole=is_whole)
                 if not is_ours or not is_whole or time.monotonic() > deadline:
                     break  # a part that was not sent whole is looked at again

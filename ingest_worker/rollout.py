@@ -92,7 +92,7 @@ def _step(target: Target, queue: TaskQueue, *, client: Redis, since: float) -> P
         retry_what_other_models_failed_at(target)
     is_busy = last is not None and bool(last.sent or last.in_flight)
     pause = _SOON if is_busy else target.site.settings.work.sweep_seconds
-    told = due_pass(last, asked=since, pause=pause)
+    told = due_pass(last, asked=since, pause=pause, now=passes.now())
     feeder = Feeder(
         target=target,
         queue=queue,

@@ -8,7 +8,6 @@ looked after by `ingest_worker.rollout` in the same way.
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -64,15 +63,17 @@ def run_sweep(
         passes = Passes(client)
         feeder = Feeder(target=target, queue=queue, passes=passes, is_bulk=False, prefix=prefix)
         if prefix is not None:
-            return feeder.step(Pass(began=time.time()), BucketMetadata.read(site.objects))
+            return feeder.step(Pass(began=passes.now()), BucketMetadata.read(site.objects))
         pause = None if asked is not None else site.settings.work.sweep_seconds
         if asked is not None:
             passes.ask(name, asked)
-        told = due_pass(passes.read(name), asked=passes.asked(name), pause=pause)
+        told = due_pass(passes.read(name), asked=passes.asked(name), pause=pause, now=passes.now())
         return None if told is None else take_step(feeder, told, client=client)
 
 
-def due_pass(last: Pass | None, *, asked: float | None, pause: float | None) -> Pass | None:
+def due_pass(
+    last: Pass | None, *, asked: float | None, pause: float | None, now: float
+) -> Pass | None:
     """The pass that a step is to be taken of; None where none is due.
 
     Args:
@@ -81,8 +82,8 @@ def due_pass(last: Pass | None, *, asked: float | None, pause: float | None) -> 
         asked: When a new one was last asked for, in seconds since 1970, or None.
         pause: Seconds between a pass's beginning, once it is finished, and the next one's; None
             where none begins unless it is asked for.
+        now: The broker's time, in seconds since 1970.
     """
-    now = time.time()
     if last is None:
         return Pass(began=now)
     if last.finished is None:
