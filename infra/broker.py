@@ -74,6 +74,12 @@ def broker_url(settings: Settings) -> str:
     return f"{scheme}://:{quote(broker.password.get_secret_value(), safe='')}@{place}"
 
 
+def broker_time(client: redis.Redis) -> float:
+    """The broker's clock, the one that all machines share, in seconds since 1970."""
+    seconds, microseconds = client.time()
+    return seconds + microseconds / 1e6
+
+
 @contextlib.contextmanager
 def broker_calls(what: str) -> Iterator[None]:
     """Turn the client's errors into ours.

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from encoder.errors import LithoscopeError
 from infra.broker import BrokerError
 from infra.bucket_metadata import BucketMetadata, table_etags
 from infra.fed_collections import LIVE, fed_collections
@@ -24,8 +23,9 @@ from infra.metrics import tell_models
 from infra.model_versions import ModelRegistryError
 from infra.site import open_site
 from infra.task_queue import TaskQueue
+from ingest_worker.faults import OWN_FAULTS, Faults
 from ingest_worker.models import Target, open_context, rehearse
-from ingest_worker.patience import AWAY, Patience
+from ingest_worker.patience import Patience
 from ingest_worker.patient_attempts import PatientAttempts
 from ingest_worker.tally import OUTCOME_NAMES
 
@@ -74,6 +74,8 @@ class StackWorker:
     Attributes:
         settings: What it was started with.
         queue: The stack's queues.
+        stopping: Set once the process is to end: what was begun is ended, and no more.
+        faults: How it fares.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -84,6 +86,8 @@ class StackWorker:
         """
         self.settings = settings
         self.queue = TaskQueue(settings)
+        self.stopping = threading.Event()
+        self.faults = Faults(self.stopping)
         self._working = threading.Lock()
         self._opening = threading.Lock()
         self._closing = ExitStack()
@@ -115,10 +119,10 @@ class StackWorker:
             StoreAwayError: The object store stayed away: the batch is to be done again.
             IndexUnavailableError: The index did.
             BrokerAwayError: The broker did.
-            LithoscopeError: Something that trying again soon does not help; the next sweep sends
-                what was not settled.
+            LithoscopeError: This worker can't: others may, so it is to be done again. So it is
+                after an `OSError`, `RuntimeError` or `MemoryError`.
         """
-        began = time.time()
+        began = PATIENCE.keep_trying(self.queue.now)
         settled: list[str] = []
         counts: Counter[str] = Counter()
         with self._working:
@@ -126,11 +130,8 @@ class StackWorker:
                 for outcome in self._outcomes(batch):
                     settled.append(outcome.object_key)
                     counts[OUTCOME_NAMES[type(outcome)]] += 1
-            except AWAY:
+            except OWN_FAULTS:
                 self._settle(settled, batch.collection, began=began)
-                raise
-            except LithoscopeError:
-                self._settle(batch.keys, batch.collection, began=began)
                 raise
             self._settle(batch.keys, batch.collection, began=began)
         return dict(counts)
@@ -209,6 +210,8 @@ class StackWorker:
             try:
                 version = site.models.of_collection(name)
             except ModelRegistryError as error:
+                if name in fed_collections(site):
+                    raise  # it can't be read here and now, and is needed
                 _LOG.warning("%s", error)
                 return None
             target = Target(

@@ -204,7 +204,7 @@ def test_a_broker_that_events_filled_is_made_room_in(
 ) -> None:
     """Nobody else takes anything from a full broker: its workers can't even start."""
     world = World(tmp_path, mortal_broker)
-    used = int(world.client.info("memory")["used_memory"])  # type: ignore[index]  # no pipeline
+    used = int(world.client.info("memory")["used_memory"])
     world.client.config_set("maxmemory", used + (8 << 20))
     event = entry(record("scans/a") | {"padding": "n" * 2000})
     with pytest.raises(OutOfMemoryError):

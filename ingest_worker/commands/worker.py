@@ -54,9 +54,15 @@ def run_worker(queues: Sequence[str]) -> int:
             "broker": lambda: _ping(client),
             "index": lambda: worker.site.index.live(),  # noqa: PLW0108  opened when asked, not now
             "live model": warming.check,
+            "work": worker.faults.check,
             "store": lambda: next(worker.site.objects.pages("metadata/", page_size=1), None),
         }
-        health = serve_health(settings, "worker", checks=checks, has_started=warming.has_started)
+        health = serve_health(
+            settings,
+            "worker",
+            checks=checks,
+            has_started=lambda: warming.has_started() and worker.faults.is_well,
+        )
         stack.enter_context(health)
         app = make_app(settings, worker, renewal=renewal)
         return run_celery(app, settings, queues=queues or QUEUES)
