@@ -113,7 +113,8 @@ class StackWorker:
         """Bring a collection up to date with some scans.
 
         Returns:
-            Number of scans by outcome; none if the collection is not there any more.
+            Number of scans by outcome; none if the collection is not there any more. What was
+            not begun when the worker was told to stop is sent again.
 
         Raises:
             StoreAwayError: The object store stayed away: the batch is to be done again.
@@ -134,6 +135,10 @@ class StackWorker:
                 self._settle(settled, batch.collection, began=began)
                 raise
             self._settle(batch.keys, batch.collection, began=began)
+        if self.stopping.is_set():
+            left = set(batch.keys) - set(settled)
+            keys = [key for key in batch.keys if key in left]
+            self.queue.send(keys, collection=batch.collection, bulk=batch.is_bulk)
         return dict(counts)
 
     def open_live(self) -> str | None:
@@ -191,7 +196,9 @@ class StackWorker:
         is_fresh = not batch.is_bulk and self.site.index.live() == batch.collection
         groups = [(key,) for key in batch.keys] if batch.is_suspect else [batch.keys]
         for keys in groups:
-            yield from measured(ingest_objects(keys, context), is_fresh=is_fresh)
+            yield from measured(
+                ingest_objects(keys, context, stop=self.stopping), is_fresh=is_fresh
+            )
 
     def _settle(self, keys: list[str] | tuple[str, ...], collection: str, *, began: float) -> None:
         try:

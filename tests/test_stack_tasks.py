@@ -130,14 +130,19 @@ def test_a_worker_that_hangs_is_not_waited_for_and_rows_are_exact(stack: TaskSta
         other.stop()
 
 
-def test_sigterm_lets_the_running_batch_end(stack: TaskStack) -> None:
+def test_sigterm_lets_what_was_begun_end_and_gives_the_rest_back(stack: TaskStack) -> None:
     keys = [stack.put(f"{n}.png", n) for n in range(8)]
     stack.queue.send(keys, collection=stack.version.collection)
     stack.worker.start()
     stack.worker.wait_for(TAKEN)
     assert stack.worker.stop(SECONDS_TO_START) == 0
+    waiting = stack.queue.waiting(ENCODE)
+    assert waiting.running == 0
+    assert stack.live.count_scans() + waiting.keys == len(keys)
+    stack.worker.start()
+    wait_until(lambda: stack.queue.waiting(ENCODE) == (0, 0, 0))
     assert stack.live.count_scans() == len(keys)
-    assert stack.queue.waiting(ENCODE) == (0, 0, 0)
+    stack.check_rows()
 
 
 def test_a_flushed_broker_costs_nothing_after_the_next_sweep(stack: TaskStack) -> None:

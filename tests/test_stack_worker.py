@@ -15,6 +15,7 @@ from infra.index_server import stop_server
 from infra.redis_attempts import RedisAttempts
 from infra.settings_groups import DecodeSettings, StoreSettings
 from infra.store_errors import StoreAwayError
+from infra.task_names import ENCODE
 from infra.task_renewal import TaskRenewal
 from ingest_worker import stack_worker
 from ingest_worker.models import open_target
@@ -201,6 +202,40 @@ def test_a_damaged_live_model_is_told_and_tried_again(
         site.objects.put(weights, whole)
         wait_until(lambda: _is_well(warming))
     assert worker.encode(Batch(keys=KEYS, collection=versions[0].collection)) == {"indexed": 3}
+
+
+def test_a_worker_that_cannot_open_a_model_that_is_needed_settles_nothing(
+    worker: StackWorker, versions: list[ModelVersion]
+) -> None:
+    objects, batch = worker.site.objects, Batch(keys=KEYS, collection=versions[0].collection)
+    published = {
+        entry.key: objects.read(entry.key, max_bytes=1 << 30)
+        for page in objects.pages(f"models/{versions[0].encoder}/{versions[0].version}/")
+        for entry in page
+    }
+    assert published
+    worker.queue.send(KEYS, collection=batch.collection)
+    for key in published:
+        objects.delete(key)
+    with pytest.raises(LithoscopeError):
+        worker.encode(batch)
+    assert worker.queue.in_flight(batch.collection) == set(KEYS)
+    for key, content in published.items():
+        objects.put(key, content)
+    assert worker.encode(batch) == {"indexed": 3}
+
+
+@pytest.mark.parametrize("is_suspect", [False, True])
+def test_what_was_not_begun_when_a_worker_is_told_to_stop_is_sent_again(
+    worker: StackWorker, versions: list[ModelVersion], *, is_suspect: bool
+) -> None:
+    batch = Batch(keys=KEYS, collection=versions[0].collection, is_suspect=is_suspect)
+    worker.stopping.set()
+    assert worker.encode(batch) == {}
+    assert worker.queue.waiting(ENCODE) == (1, 0, 3)
+    assert worker.queue.in_flight(batch.collection) == set(KEYS)
+    worker.stopping.clear()
+    assert worker.encode(batch) == {"indexed": 3}
 
 
 def _is_well(warming: Warming) -> bool:
