@@ -56,7 +56,7 @@ def register_tasks(app: Celery, worker: StackWorker, *, renewal: TaskRenewal) ->
                 with _standing_back(worker, error):
                     with contextlib.suppress(*AWAY):
                         worker.queue.keep(batch.keys, collection=collection, bulk=is_bulk)
-                    _again(task, error, worker.queue)
+                    _again(task, error, queue=worker.queue)
             worker.faults.succeed()
             with contextlib.suppress(BrokerError):  # the timetable asks as well
                 ask_next(worker.settings, worker.queue, collection=collection, is_bulk=is_bulk)
@@ -118,10 +118,10 @@ def _again_if_away(task: Task, queue: TaskQueue) -> Iterator[None]:
     try:
         yield
     except AWAY as error:
-        _again(task, error, queue)
+        _again(task, error, queue=queue)
 
 
-def _again(task: Task, error: Exception, queue: TaskQueue) -> NoReturn:
+def _again(task: Task, error: Exception, *, queue: TaskQueue) -> NoReturn:
     """Have a task done again, later each time and never in step with others.
 
     Raises:
