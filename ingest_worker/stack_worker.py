@@ -30,7 +30,7 @@ from ingest_worker.patient_attempts import PatientAttempts
 from ingest_worker.tally import OUTCOME_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Self
 
     from infra.settings import Settings
@@ -76,6 +76,7 @@ class StackWorker:
         queue: The stack's queues.
         stopping: Set once the process is to end: what was begun is ended, and no more.
         faults: How it fares.
+        on_progress: Called with each scan that was settled.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -88,6 +89,7 @@ class StackWorker:
         self.queue = TaskQueue(settings)
         self.stopping = threading.Event()
         self.faults = Faults(self.stopping)
+        self.on_progress: Callable[[], None] = lambda: None
         self._working = threading.Lock()
         self._opening = threading.Lock()
         self._closing = ExitStack()
@@ -130,6 +132,7 @@ class StackWorker:
             try:
                 for outcome in self._outcomes(batch):
                     settled.append(outcome.object_key)
+                    self.on_progress()
                     counts[OUTCOME_NAMES[type(outcome)]] += 1
             except OWN_FAULTS:
                 self._settle(settled, batch.collection, began=began)

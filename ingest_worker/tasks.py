@@ -40,6 +40,7 @@ def register_tasks(app: Celery, worker: StackWorker, *, renewal: TaskRenewal) ->
         worker: Does the work.
         renewal: Keeps tasks from being given to another worker meanwhile.
     """
+    worker.on_progress = renewal.get_on
 
     def encode_batch(task: Task, *, keys: list[str], collection: str) -> dict[str, int]:
         is_bulk = task.request.delivery_info.get("routing_key") == BULK

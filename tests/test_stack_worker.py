@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from encoder.errors import LithoscopeError
+from infra import task_renewal
 from infra.broker import open_broker
 from infra.index_server import stop_server
 from infra.redis_attempts import RedisAttempts
@@ -284,3 +285,26 @@ def test_times_of_running_tasks_are_renewed_and_those_of_lost_ones_are_not_made(
         client.zadd("unacked_index", {"mine": 1.0})
         time.sleep(0.5)
         assert client.zscore("unacked_index", "mine") == 1.0
+
+
+def test_a_task_that_gets_on_no_further_is_given_to_others(
+    broker: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_renewed() -> bool:
+        return (client.zscore("unacked_index", "mine") or 0) > 1.0
+
+    def stays() -> bool:
+        client.zadd("unacked_index", {"mine": 1.0})
+        time.sleep(0.5)
+        return not is_renewed()
+
+    with (
+        broker.client as client,
+        TaskRenewal(open_broker(settings), 0.4) as renewal,
+        renewal.renewing("mine"),
+    ):
+        monkeypatch.setattr(task_renewal, "STALLED_SECONDS", 0.0)
+        wait_until(stays)
+        monkeypatch.setattr(task_renewal, "STALLED_SECONDS", 60.0)
+        renewal.get_on()
+        wait_until(is_renewed)
