@@ -58,23 +58,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAn
 
 
 @pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
+def _logs_as_at_start() -> Iterator[None]:
     """Undo what a service or command that ran within the test process did to the logs."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
-    levels = {name: logger.level for name, logger in _our_loggers().items()}
+    _forget_our_levels()
     yield
     root.setLevel(level)
     for handler in list(root.handlers):
         if handler not in handlers:
             root.removeHandler(handler)
-    for name, logger in _our_loggers().items():
-        logger.setLevel(levels.get(name, logging.NOTSET))
+    _forget_our_levels()
 
 
-def _our_loggers() -> dict[str, logging.Logger]:
-    return {
-        name: logger
-        for name, logger in logging.root.manager.loggerDict.items()
-        if isinstance(logger, logging.Logger) and name.partition(".")[0] in OURS
-    }
+def _forget_our_levels() -> None:
+    for name, logger in logging.root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] in OURS:
+            logger.setLevel(logging.NOTSET)
