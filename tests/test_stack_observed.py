@@ -171,9 +171,14 @@ def test_the_log_tells_which_task_refused_which_object(
 
 def test_status_tells_what_goes_on(seen: Seen, uploaded: dict[str, Any]) -> None:
     del uploaded
-    told = json.loads(seen.run("status", "--format", "json"))
-    services = {word["service"]: word for word in told["stack"]["services"]}
-    assert services["worker"]["away"] == services["dispatcher"]["away"] == []
+    told: dict[str, Any] = {}
+
+    def all_answer() -> bool:  # a service tells at intervals what it lacks: first, while it starts
+        told.update(json.loads(seen.run("status", "--format", "json")))
+        away = {each["service"]: each["away"] for each in told["stack"]["services"]}
+        return away["worker"] == away["dispatcher"] == []
+
+    wait_until(all_answer, SECONDS_TO_START)
     assert told["stack"]["lacking"] == ["scheduler"]
     assert told["stack"]["events"] == 0
     assert (told["coverage"]["indexed"], len(told["failed"])) == (3, 1)
