@@ -176,7 +176,7 @@ def test_status_tells_what_goes_on(seen: Seen, uploaded: dict[str, Any]) -> None
     def all_answer() -> bool:  # a service tells at intervals what it lacks: first, while it starts
         told.update(json.loads(seen.run("status", "--format", "json")))
         away = {each["service"]: each["away"] for each in told["stack"]["services"]}
-        return away["worker"] == away["dispatcher"] == []
+        return not away["worker"] and not away["dispatcher"]
 
     wait_until(all_answer, SECONDS_TO_START)
     assert told["stack"]["lacking"] == ["scheduler"]
