@@ -15,9 +15,15 @@ DEMO ?=
 STACK = $(COMPOSE) -f docker-compose.yml $(OVERLAYS:%=-f infra/compose/compose.%.yml) \
 	$(PROFILES:%=--profile %)
 
+# make backup BACKUP=backups/2026-01-31 VOLUMES="objects runs"
+BACKUP ?= backups/$(shell date +%Y-%m-%d)
+VOLUMES ?=
+COPIES = BACKUP=$(abspath $(BACKUP)) $(COMPOSE) -f docker-compose.yml \
+	-f infra/compose/compose.backup.yml run --rm backup
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint types tests format bench constraints clean \
-	env build up down logs ps scale stack stack-down
+	env build up down logs ps scale backup restore stack stack-down
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +84,19 @@ ps:  ## Tell how the stack's services are
 
 scale:  ## Run so many workers from now on: make scale WORKERS=3
 	$(STACK) up -d --no-deps --no-recreate --scale worker=$(WORKERS) worker
+
+backup: stopped  ## Copy the stopped stack's volumes to BACKUP (backups/<today>), or VOLUMES="objects runs"
+	mkdir -p -m 0700 $(BACKUP)
+	$(COPIES) save $(VOLUMES)
+
+restore: stopped  ## Replace the stopped stack's volumes by those of a backup: BACKUP=backups/2026-01-31
+	@test -d $(BACKUP) || { echo "there is no $(BACKUP): name a backup, make restore BACKUP=DIR"; exit 2; }
+	$(COPIES) load $(VOLUMES)
+
+.PHONY: stopped
+stopped:
+	@ids=$$($(STACK) ps -q) || exit 2; test -z "$$ids" || \
+		{ echo "the stack is up: end it first with make down"; exit 2; }
 
 stack: venv env  ## Start the stack without Docker, as processes of this machine (WORKERS=1)
 	$(BIN)/lithoscope stack up --workers $(WORKERS)

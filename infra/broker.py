@@ -34,6 +34,10 @@ class BrokerAwayError(BrokerError):
     """The broker does not answer: try again later."""
 
 
+class BrokerFullError(BrokerAwayError):
+    """The broker's memory is full: it takes nothing until something was taken from it."""
+
+
 def open_broker(settings: Settings) -> redis.Redis:
     """Make a client; nothing is asked of the server yet. It is for any number of threads.
 
@@ -70,6 +74,12 @@ def broker_url(settings: Settings) -> str:
     return f"{scheme}://:{quote(broker.password.get_secret_value(), safe='')}@{place}"
 
 
+def broker_time(client: redis.Redis) -> float:
+    """The broker's clock, the one that all machines share, in seconds since 1970."""
+    seconds, microseconds = client.time()
+    return seconds + microseconds / 1e6
+
+
 @contextlib.contextmanager
 def broker_calls(what: str) -> Iterator[None]:
     """Turn the client's errors into ours.
@@ -78,8 +88,8 @@ def broker_calls(what: str) -> Iterator[None]:
         what: What is asked for: a list's or a queue's name.
 
     Raises:
-        BrokerAwayError: The server does not answer, is loading its data, has no memory left, or
-            broke off.
+        BrokerAwayError: The server does not answer, is loading its data, or broke off.
+        BrokerFullError: It has no memory left.
         BrokerError: It refuses: a wrong password, a key of another kind.
     """
     try:
@@ -93,7 +103,7 @@ def broker_calls(what: str) -> Iterator[None]:
     except redis.exceptions.ReadOnlyError as error:  # a replica that is about to take over
         raise BrokerAwayError(f"broker, {what}: {_told(error)}; try again later") from error
     except redis.exceptions.OutOfMemoryError as error:  # tasks that are done make room
-        raise BrokerAwayError(
+        raise BrokerFullError(
             f"broker, {what}: its memory is full; raise maxmemory, or start more workers"
         ) from error
     except redis.RedisError as error:

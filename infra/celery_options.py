@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 SENT_HEADER = "lithoscope_sent"
-"""Header of every task: when it was sent, in seconds since 1970."""
+"""Header of every task: when it was sent, in seconds since 1970. It is the broker's clock wherever
+scans are sent, and the scheduler's own for what it sends by its timetable."""
 
 _RESTORE_SECONDS = 10
 _MUTEX_SECONDS = 30
@@ -81,7 +82,8 @@ def _queues() -> list[Queue]:
 
 
 def _note_time(headers: dict[str, Any], **_: object) -> None:
-    headers[SENT_HEADER] = time.time()
+    if headers.get(SENT_HEADER) is None:
+        headers[SENT_HEADER] = time.time()
 
 
 before_task_publish.connect(_note_time, weak=False, dispatch_uid="lithoscope-sent")

@@ -58,11 +58,23 @@ def down() -> None:
 
 
 @app.command("init-stack")
-def init_stack_command() -> None:
+def init_stack_command(
+    *,
+    change_index_password: Annotated[
+        bool,
+        typer.Option(
+            "--change-index-password",
+            help="Ask for the index's former password, and give it the one of the settings.",
+        ),
+    ] = False,
+) -> None:
     """Make what the stack's services need: bucket, notifications, password; again does no harm."""
     from infra.commands.init_stack import init_stack  # noqa: PLC0415  heavy
 
-    init_stack()
+    former = None
+    if change_index_password:
+        former = typer.prompt("the index's former password", hide_input=True)
+    init_stack(former_index_password=former)
 
 
 @models_app.command("list")

@@ -20,13 +20,16 @@ from infra.pictures import PICTURE_PREFIXES, PictureKey
 from infra.store_keys import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from infra.indexing.records import ScanRecord
     from infra.object_store import ObjectEntry, ObjectStore
     from infra.vector_index import Collection, VectorIndex
 
 _TOLD_AT_ONCE = 1000
+_AFTER_SLASH = "0"
+"""Comes next after the slash behind a scan's id."""
+
 _LOG = logging.getLogger(__name__)
 
 Generation = tuple[str, str]
@@ -42,12 +45,15 @@ class DeepPage:
         short_of_pictures: Scans of which pictures of one kind are missing or empty.
         uncommitted: Keys with rows that no record vouches for.
         orphaned: Pictures that no record vouches for.
+        up_to: What to go on after, of keys or of records' ids; None where more of the part, or
+            nothing more, comes.
     """
 
     short_of_rows: list[str] = field(default_factory=list)
     short_of_pictures: list[str] = field(default_factory=list)
     uncommitted: list[str] = field(default_factory=list)
     orphaned: list[ObjectEntry] = field(default_factory=list)
+    up_to: str | None = None
 
 
 class _Picture(NamedTuple):
@@ -55,19 +61,22 @@ class _Picture(NamedTuple):
     entry: ObjectEntry
 
 
-def row_pages(collection: Collection, objects: ObjectStore, *, prefix: str) -> Iterator[DeepPage]:
+def row_pages(
+    collection: Collection, objects: ObjectStore, *, prefix: str, start_after: str = ""
+) -> Iterator[DeepPage]:
     """Count the rows of scans.
 
     Args:
         collection: Their collection.
         objects: The store, by whose listing the index is cut into parts.
         prefix: What the keys of scans begin with.
+        start_after: Only what comes after this key.
 
     Raises:
         StoreError: The store is away, or may not be read.
         VectorIndexError: The index is away, or refuses.
     """
-    for part in parts_of(objects, prefix, start_after="", first=PART):
+    for part in parts_of(objects, prefix, start_after=start_after, first=PART):
         where = Between(
             field="object_key",
             after=part.after or prefix[:-1] or None,
@@ -75,7 +84,7 @@ def row_pages(collection: Collection, objects: ObjectStore, *, prefix: str) -> I
         )
         stored = collection.stored_generations(where)
         records = {record.object_key: record for record in collection.records(where)}
-        page = DeepPage()
+        page = DeepPage(up_to=part.up_to)
         for key, record in sorted(records.items()):
             is_short = stored.get((key, record.generation), 0) != record.n_slices
             if is_short and key.startswith(prefix):
@@ -92,7 +101,13 @@ def row_pages(collection: Collection, objects: ObjectStore, *, prefix: str) -> I
 
 
 def picture_pages(
-    collection: Collection, *, index: VectorIndex, objects: ObjectStore, prefix: str
+    collection: Collection,
+    *,
+    index: VectorIndex,
+    objects: ObjectStore,
+    prefix: str,
+    kinds: Sequence[str] = PICTURE_PREFIXES,
+    start_after: str = "",
 ) -> Iterator[DeepPage]:
     """Hold pictures against scan records.
 
@@ -101,15 +116,17 @@ def picture_pages(
         index: All collections: a picture that any of them vouches for is no orphan.
         objects: The store.
         prefix: What the keys of scans begin with that are to have theirs.
+        kinds: Kinds of pictures, by what their keys begin with.
+        start_after: Only those of scans whose records' ids come after this.
 
     Raises:
         StoreError: The store is away, or may not be read.
         VectorIndexError: The index is away, or refuses.
     """
     others = [index.open(name) for name in index.collections() if name != collection.name]
-    for kind in PICTURE_PREFIXES:
-        after: str | None = None
-        for pictures, up_to in _picture_parts(objects, kind):
+    for kind in kinds:
+        after: str | None = start_after or None
+        for pictures, up_to in _picture_parts(objects, kind, start_after=start_after):
             where = Between(field=KEY, after=after, up_to=up_to)
             yield from _held(pictures, where, collection=collection, others=others, prefix=prefix)
             after = up_to
@@ -162,6 +179,7 @@ def _held(
     whole = {pair for pair, record in ours.items() if counts[pair] == record.n_slices}
     short = [record.object_key for pair, record in ours.items() if pair not in whole]
     page.short_of_pictures += [key for key in short if key.startswith(prefix)]
+    page.up_to = where.up_to
     yield page
 
 
@@ -172,10 +190,13 @@ def _by_generation(
         yield (record_id(record.object_key), record.generation), record
 
 
-def _picture_parts(objects: ObjectStore, kind: str) -> Iterator[tuple[list[_Picture], str | None]]:
+def _picture_parts(
+    objects: ObjectStore, kind: str, *, start_after: str
+) -> Iterator[tuple[list[_Picture], str | None]]:
     """Pictures of one kind in parts of whole scans, with the last scan's id; None at the end."""
     pictures: list[_Picture] = []
-    for page in objects.pages(kind):
+    behind = f"{kind}{start_after}{_AFTER_SLASH}" if start_after else ""
+    for page in objects.pages(kind, start_after=behind):
         for entry in page:
             key = PictureKey.parse(entry.key) if is_text(entry.key) else None
             if key is None:

@@ -112,6 +112,24 @@ class EventJournal:
                 pipe.lrem(self._taken, 1, entry)  # type: ignore[arg-type]  # takes bytes
             pipe.execute()
 
+    def let_go(self, at_most: int) -> int:
+        """Forget the oldest entries, taken or not: without that a full broker takes nothing else.
+
+        Args:
+            at_most: Number of entries of each kind.
+
+        Returns:
+            Number of entries.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        count = 0
+        with broker_calls(self.name):
+            for name in (self._taken, self.name):
+                count += len(cast("list[bytes] | None", self._client.lpop(name, at_most)) or [])
+        return count
+
     def put_aside(self, entries: Sequence[bytes]) -> None:
         """Keep entries that can't be read apart, for people to look at.
 

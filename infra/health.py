@@ -39,6 +39,7 @@ def serve_health(
     *,
     checks: Mapping[str, Callable[[], object]],
     collectors: tuple[Collector, ...] = (),
+    has_started: Callable[[], bool] = lambda: True,
 ) -> Iterator[int | None]:
     """Answer for a service while it runs, and leave word in the broker that it does.
 
@@ -48,6 +49,8 @@ def serve_health(
         checks: What it needs, by name: each is called, by any thread, and raises a
             `LithoscopeError` where that does not answer.
         collectors: Look at figures when they are asked for.
+        has_started: Whether the service has done what it does before it is of use; until then it
+            is neither well nor ready.
 
     Yields:
         The port; None where none is set.
@@ -60,7 +63,7 @@ def serve_health(
     with contextlib.ExitStack() as stack:
         port = None
         if settings.metrics.port is not None:
-            port = stack.enter_context(_listening(settings, readiness))
+            port = stack.enter_context(_listening(settings, readiness, has_started=has_started))
         for collector in collectors if port is not None else ():
             REGISTRY.register(collector)
             stack.callback(REGISTRY.unregister, collector)
@@ -71,10 +74,12 @@ def serve_health(
 
 
 @contextlib.contextmanager
-def _listening(settings: Settings, readiness: Readiness) -> Iterator[int]:
+def _listening(
+    settings: Settings, readiness: Readiness, *, has_started: Callable[[], bool]
+) -> Iterator[int]:
     told = settings.metrics
     try:
-        server = _Server((told.host, told.port or 0), readiness)
+        server = _Server((told.host, told.port or 0), readiness, has_started=has_started)
     except OSError as error:
         raise HealthError(
             f"{told.host}:{told.port}: can't be opened for health and metrics "
@@ -97,8 +102,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, place: tuple[str, int], readiness: Readiness) -> None:
+    def __init__(
+        self, place: tuple[str, int], readiness: Readiness, *, has_started: Callable[[], bool]
+    ) -> None:
         self.readiness = readiness
+        self.has_started = has_started
         super().__init__(place, _Handler)
 
 
@@ -111,6 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer."""
         match self.path.partition("?")[0]:
+            case "/healthz" | "/readyz" if not self.server.has_started():
+                self._answer(503, b"starting\n")
             case "/healthz":
                 self._answer(200, b"alive\n")
             case "/readyz":

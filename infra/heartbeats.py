@@ -14,7 +14,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.broker import BrokerError, broker_calls
+from infra.broker import BrokerError, broker_calls, broker_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ class Heartbeat:
                 "service": self._service,
                 "place": self._place,
                 "away": away,
-                "time": _now(self._client),
+                "time": broker_time(self._client),
             }
             if not self._stop.is_set():
                 self._client.hset(SERVICES_KEY, self._name, json.dumps(told))
@@ -138,7 +138,7 @@ def service_words(client: Redis) -> list[ServiceWord]:
         BrokerError: It refuses.
     """
     with broker_calls(SERVICES_KEY):
-        now = _now(client)
+        now = broker_time(client)
         found = []
         for name, text in client.hgetall(SERVICES_KEY).items():
             told = json.loads(text)
@@ -154,8 +154,3 @@ def service_words(client: Redis) -> list[ServiceWord]:
             )
             found.append(word)
     return sorted(found, key=lambda word: (word.service, word.place))
-
-
-def _now(client: Redis) -> float:
-    seconds, microseconds = client.time()
-    return float(seconds) + float(microseconds) / 1e6

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from infra.site import Site
 
 
-def switch_at_once(site: Site, version: ModelVersion) -> bool:
+def switch_at_once(site: Site, version: ModelVersion, *, is_back: bool = False) -> bool:
     """Make a model live, whatever it has indexed.
 
     On a stack its collection is then caught up; what was being filled until now is given up.
@@ -19,6 +19,7 @@ def switch_at_once(site: Site, version: ModelVersion) -> bool:
     Args:
         site: The site.
         version: The model; it has a collection.
+        is_back: Whether that is to go back to it: `ModelRegistry.previous`.
 
     Returns:
         Whether it is caught up in the background.
@@ -26,7 +27,7 @@ def switch_at_once(site: Site, version: ModelVersion) -> bool:
     Raises:
         LithoscopeError: It has no collection, or the store or the index is away.
     """
-    site.models.switch(site.index, version)
+    site.models.switch(site.index, version, is_back=is_back)
     if site.settings.broker.url is None:
         return False
     begin_rollout(site, version)

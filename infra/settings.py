@@ -151,7 +151,8 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        problems += [_told(problem) for problem in error.errors()]
+        wrong = [one for one in error.errors() if one["type"] != "extra_forbidden"]  # unknown names
+        problems += [_told(one) for one in wrong]
     except UnparsedError:  # a whole group in one variable: its name is among the unknown ones
         problems = problems or [f"found what can't be read, allowed: {', '.join(setting_fields())}"]
     except UnicodeDecodeError:

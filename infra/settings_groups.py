@@ -71,6 +71,7 @@ class StoreSettings(BaseModel):
         secret_key: Its password.
         region: Region that requests are signed for.
         secure: HTTPS, not HTTP.
+        notifies: The bucket tells the broker of what happens in it.
     """
 
     model_config = _GROUP
@@ -91,6 +92,7 @@ class StoreSettings(BaseModel):
     secret_key: SecretStr | None = Field(default=None, description="a text, or nothing")
     region: str = Field(default="us-east-1", min_length=1, description="a region's name")
     secure: bool = Field(default=True, description="true (HTTPS) or false (HTTP)")
+    notifies: bool = Field(default=True, description="true or false")
 
     @model_validator(mode="after")
     def _complete(self) -> StoreSettings:
@@ -181,6 +183,7 @@ class WorkSettings(BaseModel):
         batch_keys: Most scans of one task.
         batch_seconds: Longest time that a batch of events is gathered.
         low_water: Below this many waiting scans reconciliation sends more.
+        high_water: From this many waiting scans on events are left to reconciliation.
         sweep_seconds: Time between two reconciliations.
     """
 
@@ -193,6 +196,7 @@ class WorkSettings(BaseModel):
         default=2.0, le=20.0, allow_inf_nan=False, description="seconds, above 0, up to 20"
     )
     low_water: PositiveInt = Field(default=500, description="scans, a whole number from 1")
+    high_water: PositiveInt = Field(default=100_000, description="scans, a whole number from 1")
     sweep_seconds: PositiveFloat = Field(
         default=300.0, allow_inf_nan=False, description="seconds, above 0"
     )

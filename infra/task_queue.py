@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kombu.exceptions import OperationalError
 
-from infra.broker import BrokerAwayError, broker_calls, open_broker
+from infra.broker import BrokerAwayError, broker_calls, broker_time, open_broker
 from infra.celery_options import SENT_HEADER, celery_app
 from infra.metrics import SENT_KEYS
 from infra.task_names import BULK, ENCODE, ENCODE_BATCH, MAINTENANCE
@@ -26,8 +25,8 @@ GRACE_SECONDS = 60.0
 _IN_FLIGHT = "lithoscope:in-flight"
 _UNACKED = "unacked"
 _KEYS_AT_ONCE = 1000
-_RETRIES = {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
-"""Quick ones, of the connection; whoever calls retries with patience."""
+_QUICKLY = {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
+"""How a broker is connected to; whoever calls retries with patience."""
 
 _SETTLE = """
 local removed = 0
@@ -61,7 +60,8 @@ class TaskQueue:
     A scan is *in flight* from before its task is sent until a worker settled it. That is a hint:
     a broker that is flushed forgets it with the tasks themselves. A task that was lost in the
     broker's or a worker's death is found by the order of the queue: when everything that waits or
-    is being worked on was sent later, then a scan that was sent before is in flight no more.
+    is being worked on was sent later, then a scan that was sent before is in flight no more. All
+    times are the broker's, so machines whose clocks differ agree on that order.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -73,6 +73,15 @@ class TaskQueue:
         self._batch_keys = settings.work.batch_keys
         self._client = open_broker(settings)
         self._celery = celery_app(settings)
+
+    def now(self) -> float:
+        """The broker's clock, in seconds since 1970.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        with broker_calls("time"):
+            return broker_time(self._client)
 
     def send(self, keys: Iterable[str], *, collection: str, bulk: bool = False) -> int:
         """Have a collection brought up to date with some scans.
@@ -128,13 +137,16 @@ class TaskQueue:
         return Waiting(tasks=tasks, running=len(self._running(queue)), keys=sum(sizes))
 
     def oldest_seconds(self, queue: str) -> float | None:
-        """Age of the oldest task that waits in a queue or is being worked on; None without any.
+        """Age of the oldest task that waits in a queue or is being worked on.
+
+        Returns:
+            The age; None without any, or if it does not tell.
 
         Raises:
             BrokerAwayError: The broker does not answer.
         """
         sent = self._oldest_sent(queue)
-        return None if sent is None else max(time.time() - sent, 0.0)
+        return max(self.now() - sent, 0.0) if sent else None
 
     def in_flight(self, collection: str) -> set[str]:
         """Keys of every scan that is on its way into a collection.
@@ -175,13 +187,13 @@ class TaskQueue:
         Args:
             keys: Their keys.
             collection: The collection.
-            began: When the work on them began, in seconds since 1970: what was sent again since
-                stays on its way. None for whatever was sent so far.
+            began: When the work on them began, from `now`: what was sent again since stays on its
+                way. None for whatever was sent so far.
 
         Raises:
             BrokerAwayError: The broker does not answer.
         """
-        until = time.time() if began is None else began
+        until = self.now() if began is None else began
         remaining = iter(keys)
         while part := list(islice(remaining, _KEYS_AT_ONCE)):
             for queue in (ENCODE, BULK):
@@ -211,17 +223,26 @@ class TaskQueue:
 
     def _mark(self, queue: str, collection: str, *, keys: Sequence[str]) -> None:
         """Note scans as in flight: before their task is sent, so that no worker is faster."""
-        place, now = _place(queue, collection), time.time()
+        place, now = _place(queue, collection), self.now()
         with broker_calls(queue), self._client.pipeline() as pipe:
             pipe.sadd(f"{_IN_FLIGHT}:{queue}", place)
             pipe.zadd(place, {_member(key): now for key in keys})
             pipe.execute()
 
     def _send(self, name: str, *, queue: str, arguments: dict[str, Any]) -> None:
+        # On a connection of its own: one that is kept, and broke, may stay half open in the client
+        # and fail in ways that tell nothing.
+        headers = {SENT_HEADER: self.now()}
         try:
-            with broker_calls(queue):
+            with broker_calls(queue), self._celery.connection_for_write() as connection:
+                connection.ensure_connection(**_QUICKLY)
                 self._celery.send_task(
-                    name, kwargs=arguments, queue=queue, retry=True, retry_policy=_RETRIES
+                    name,
+                    kwargs=arguments,
+                    queue=queue,
+                    headers=headers,
+                    connection=connection,
+                    retry=False,
                 )
         except OperationalError as error:
             told = " ".join(str(error).split())
@@ -238,7 +259,7 @@ class TaskQueue:
         sending, so the order holds for it as well.
         """
         before = self._oldest_sent(queue)
-        limit = (time.time() if before is None else before) - GRACE_SECONDS
+        limit = (self.now() if before is None else before) - GRACE_SECONDS
         with broker_calls(queue):
             for place in self._places(queue):
                 self._client.zremrangebyscore(place, "-inf", f"({limit}")
@@ -246,14 +267,14 @@ class TaskQueue:
     def _oldest_sent(self, queue: str) -> float | None:
         with broker_calls(queue):
             last = self._client.lindex(queue, -1)
-        messages = self._running(queue) + ([json.loads(last)] if last is not None else [])
-        return min((_sent(message) for message in messages), default=None)
+        messages = self._running(queue) + ([_parsed(last)] if last is not None else [])
+        return min(map(_sent, messages), default=None)
 
-    def _running(self, queue: str) -> list[dict[str, Any]]:
+    def _running(self, queue: str) -> list[object]:
         """Messages from a queue that workers have: as many as there are workers, at most."""
         with broker_calls(queue):
             kept = self._client.hvals(_UNACKED)
-        found = map(json.loads, kept)
+        found = [each for each in map(_parsed, kept) if isinstance(each, list) and len(each) == 3]
         return [message for message, _, routing_key in found if routing_key == queue]
 
 
@@ -269,6 +290,16 @@ def _key(member: bytes) -> str:
     return member.decode("utf-8", "surrogatepass")
 
 
-def _sent(message: dict[str, Any]) -> float:
-    """When a task was sent; one that does not tell counts as older than any."""
-    return float(message.get("headers", {}).get(SENT_HEADER, 0.0))
+def _parsed(text: object) -> object:
+    """What Celery left in the broker; None for what it did not."""
+    try:
+        return cast("object", json.loads(cast("bytes", text)))
+    except ValueError:
+        return None
+
+
+def _sent(message: object) -> float:
+    """When a task was sent; what does not tell counts as older than any."""
+    headers = message.get("headers") if isinstance(message, dict) else None
+    sent = headers.get(SENT_HEADER) if isinstance(headers, dict) else None
+    return float(sent) if isinstance(sent, int | float) else 0.0

@@ -2,7 +2,8 @@
 
 Celery's Redis transport gives a task to another worker once it was not acknowledged for a time,
 the visibility timeout. For long tasks that time would have to be long, and a task whose worker
-died would wait for all of it. A worker that renews its tasks' times lets it be short.
+died would wait for all of it. A worker that renews its tasks' times lets it be short; one that
+hangs does not keep its task for ever.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _INDEX = "unacked_index"
 """Kombu's sorted set of tasks that workers have: when each was given, by its delivery tag."""
 
 _TIMES_AS_OFTEN = 4
+STALLED_SECONDS = 3600.0
+"""A task that got on no further for so long is not renewed: its worker hangs."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -40,7 +44,7 @@ class TaskRenewal:
         """
         self._client = client
         self._every = visibility_seconds / _TIMES_AS_OFTEN
-        self._tags: set[str] = set()
+        self._tags: dict[str, float] = {}  # when each got on last, by the monotonic clock
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="renew tasks", daemon=True)
@@ -57,12 +61,17 @@ class TaskRenewal:
             yield
             return
         with self._lock:
-            self._tags.add(delivery_tag)
+            self._tags[delivery_tag] = time.monotonic()
         try:
             yield
         finally:
             with self._lock:
-                self._tags.discard(delivery_tag)
+                self._tags.pop(delivery_tag, None)
+
+    def get_on(self) -> None:
+        """Say that the work gets on: a worker has one task at a time."""
+        with self._lock:
+            self._tags = dict.fromkeys(self._tags, time.monotonic())
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -76,7 +85,9 @@ class TaskRenewal:
     def _run(self) -> None:
         while not self._stop.wait(self._every):
             with self._lock:
-                scores = dict.fromkeys(self._tags, time.time())
+                since = time.monotonic() - STALLED_SECONDS
+                getting_on = [tag for tag, last in self._tags.items() if last > since]
+            scores = dict.fromkeys(getting_on, time.time())
             if not scores:
                 continue
             try:

@@ -6,7 +6,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_shutting_down
 
 from infra.celery_options import celery_app
 from infra.logs import configure_logs
@@ -36,6 +36,11 @@ def make_app(settings: Settings, worker: StackWorker, *, renewal: TaskRenewal) -
     """
     app = celery_app(settings)
     register_tasks(app, worker, renewal=renewal)
+
+    def stop(**_: object) -> None:
+        worker.stopping.set()
+
+    worker_shutting_down.connect(stop, weak=False)
     return app
 
 

@@ -149,7 +149,10 @@ def reconcile(
     model: Model = None,
     output: Format = OutputFormat.TEXT,
 ) -> None:
-    """Compare the bucket with the index, and set right what differs."""
+    """Compare the bucket with the index, and set right what differs.
+
+    Ends with 1 where something still does. A scan that is quarantined as it is now does not differ.
+    """
     from ingest_worker.commands.reconcile import (  # noqa: PLC0415  heavy
         ReconcileRequest,
         run_reconcile,

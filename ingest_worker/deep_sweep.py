@@ -7,20 +7,28 @@ Scans that lack something are marked, and found as changed by the next sweep, wh
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from infra.broker import broker_calls, open_broker
 from infra.coverage import SCANS
 from infra.deep_pages import owed, picture_pages, row_pages
+from infra.fed_collections import fed_collections
 from infra.filters import And, In
 from infra.indexing.records import record_id
 from infra.pictures import PICTURE_PREFIXES, PictureKey
+from infra.task_names import DEEP_SWEEP
+from ingest_worker.feeding import Passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from redis import Redis
 
     from infra.deep_pages import DeepPage
     from infra.object_store import ObjectEntry
@@ -31,28 +39,122 @@ if TYPE_CHECKING:
 AGE = timedelta(hours=1)
 """Younger pictures may be of a scan that is about to be committed."""
 
+STEP_SECONDS = 60.0
+"""A step ends with the part that it looks at after so long."""
+
+_ROWS = "rows"
+_KINDS = (_ROWS, *PICTURE_PREFIXES)
+"""What is looked through, one after the other."""
+
+_LOCK = "deep"
+_PLACE_KEY = "lithoscope:deep-sweep"
 _AT_ONCE = 500
 _LOG = logging.getLogger(__name__)
 
 
+class _Place(NamedTuple):
+    """Where a step was left: in what of a collection, and after which key or id."""
+
+    collection: str
+    kind: str
+    after: str
+
+
 def run_deep_sweep(site: Site, queue: TaskQueue) -> None:
-    """Count every row and picture of the live collection, and have set right what differs.
+    """Take a step of the deep sweep, and ask for the next one unless that was the last.
 
     Args:
         site: The site.
         queue: The stack's queues.
 
     Raises:
-        LithoscopeError: A service is away: what is left is found by the next one.
+        LithoscopeError: A service is away: the next step goes on.
     """
-    live = site.index.live()
-    if live is None:
-        return
-    collection = site.index.open(live)
-    rows = row_pages(collection, site.objects, prefix=SCANS)
-    pictures = picture_pages(collection, index=site.index, objects=site.objects, prefix=SCANS)
-    for page in chain(rows, pictures):
-        _set_right(page, site, collection=collection, queue=queue)
+    if not deep_step(site, queue):
+        queue.request(DEEP_SWEEP)
+
+
+def deep_step(site: Site, queue: TaskQueue) -> bool:
+    """Count rows and pictures of what is fed for a minute, and have set right what differs.
+
+    What is fed is the live collection, and one that is being filled: it may be live before the
+    next time. Where it was left is kept in the broker, and the next step goes on there.
+
+    Args:
+        site: The site.
+        queue: The stack's queues.
+
+    Returns:
+        Whether it is at its end, or another worker is at it.
+
+    Raises:
+        LithoscopeError: A service is away: the next step goes on.
+    """
+    with closing(open_broker(site.settings)) as client:
+        lock = Passes(client)
+        if not lock.hold(_LOCK):
+            return True
+        try:
+            return _go_on(site, queue, client=client, lock=lock)
+        finally:
+            lock.release(_LOCK)
+
+
+def _go_on(site: Site, queue: TaskQueue, *, client: Redis, lock: Passes) -> bool:
+    stages = [(name, kind) for name in fed_collections(site) for kind in _KINDS]
+    place = _read_place(client)
+    if place is not None and (place.collection, place.kind) in stages:
+        stages = stages[stages.index((place.collection, place.kind)) :]
+    else:
+        place = None
+    deadline = time.monotonic() + STEP_SECONDS
+    for name, kind in stages:
+        collection = site.index.open(name)
+        after = place.after if place is not None else ""
+        place = None
+        for page in _pages(site, collection, kind=kind, start_after=after):
+            _set_right(page, site, collection=collection, queue=queue)
+            if page.up_to is None:
+                continue
+            _write_place(client, _Place(name, kind, page.up_to))
+            if not lock.hold(_LOCK) or time.monotonic() > deadline:
+                return False
+    _write_place(client, None)
+    return True
+
+
+def _pages(
+    site: Site, collection: Collection, *, kind: str, start_after: str
+) -> Iterator[DeepPage]:
+    objects = site.objects
+    if kind == _ROWS:
+        return row_pages(collection, objects, prefix=SCANS, start_after=start_after)
+    return picture_pages(
+        collection,
+        index=site.index,
+        objects=objects,
+        prefix=SCANS,
+        kinds=(kind,),
+        start_after=start_after,
+    )
+
+
+def _read_place(client: Redis) -> _Place | None:
+    with broker_calls(_PLACE_KEY):
+        found: Any = client.get(_PLACE_KEY)
+    try:
+        return None if found is None else _Place(*json.loads(found))
+    except (ValueError, TypeError) as error:
+        _LOG.warning("%s: can't be read (%s); begun anew", _PLACE_KEY, error)
+        return None
+
+
+def _write_place(client: Redis, place: _Place | None) -> None:
+    with broker_calls(_PLACE_KEY):
+        if place is None:
+            client.delete(_PLACE_KEY)
+        else:
+            client.set(_PLACE_KEY, json.dumps(place))
 
 
 def _set_right(page: DeepPage, site: Site, *, collection: Collection, queue: TaskQueue) -> None:

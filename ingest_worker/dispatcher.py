@@ -3,6 +3,9 @@
 An event is a hint that a key is to be looked at: what becomes of it is seen by the worker who
 looks. So events may be passed on twice, late, or out of order, but not never: an entry of the
 journal is done only once its tasks are in the queue.
+
+Nor may events fill the broker: a full one takes nothing, not even what its workers need to empty
+it. Where too much waits, events are let go, and a sweep finds later what they told.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from encoder.object_keys import SCANS_PREFIX
+from infra.broker import BrokerFullError
 from infra.bucket_metadata import METADATA_PREFIX
 from infra.metrics import tell_event
 from infra.store_keys import is_hidden
-from infra.task_names import SWEEP
+from infra.task_names import ENCODE, SWEEP
 from ingest_worker.events import EventError, last_by_key, read_entry
 from ingest_worker.patience import AWAY
 
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 KNOWN_SECONDS = 2.0
 """Which collections are fed is asked for again after so long."""
 
+_LET_GO_AT_ONCE = 10_000
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 20.0
 _SCANS = f"{SCANS_PREFIX}/"
@@ -61,6 +66,7 @@ class Dispatcher:
     _collections: Sequence[str] = ()
     _asked: float | None = None
     _has_told: bool = False
+    _owes_sweep: bool = False
 
     def run(self, stop: threading.Event) -> None:
         """Pass events on until told to stop; services that are away are waited for.
@@ -74,6 +80,10 @@ class Dispatcher:
             try:
                 self.step()
                 wait = _FIRST_WAIT
+            except BrokerFullError as error:
+                self._is_sure = False
+                if not self._make_room(error):
+                    stop.wait(_LONGEST_WAIT)  # it is full of what is not ours
             except AWAY as error:
                 self._is_sure = False
                 pause = wait * random.uniform(0.5, 1.0)  # noqa: S311  no secret
@@ -97,6 +107,8 @@ class Dispatcher:
             if count := self.journal.recover():
                 _LOG.info("%d events were taken and not passed on; taken up again", count)
             self._is_sure = True
+        if self._owes_sweep:
+            self._pay_sweep()
         entries = self.journal.take(self.work.batch_seconds, self.work.batch_keys)
         if entries:
             self._is_sure = False
@@ -109,8 +121,9 @@ class Dispatcher:
         scans = [event.key for event in events.values() if event.key.startswith(_SCANS)]
         has_tables = any(key.startswith(METADATA_PREFIX) for key in events)
         if collections := self._fed() if scans or has_tables else ():
-            for name in collections:
-                self.queue.send(scans, collection=name)
+            if self._has_room(scans):
+                for name in collections:
+                    self.queue.send(scans, collection=name)
             if has_tables:
                 self.queue.request(SWEEP)
         self.journal.done(right)
@@ -119,6 +132,41 @@ class Dispatcher:
             tell_event(event.kind.value, stored=event.time.timestamp())
         for _ in wrong:
             tell_event("damaged")
+
+    def _has_room(self, scans: Sequence[str]) -> bool:
+        """Whether scans may be sent; once the mark is passed, not before much was done."""
+        if self._owes_sweep or not scans:
+            return not self._owes_sweep
+        waiting = self.queue.waiting(ENCODE).keys
+        if waiting >= self.work.high_water:
+            _LOG.warning(
+                "%d scans wait, with %d as the limit: events are let go, and a sweep finds what "
+                "they tell; start more workers",
+                waiting,
+                self.work.high_water,
+            )
+            self._owes_sweep = True
+        return not self._owes_sweep
+
+    def _pay_sweep(self) -> None:
+        """Ask for a sweep in place of the events that were let go, once there is room for it.
+
+        A dispatcher that dies owing one leaves it to the timetable.
+        """
+        if 2 * self.queue.waiting(ENCODE).keys < self.work.high_water:
+            self.queue.request(SWEEP)
+            self._owes_sweep = False
+
+    def _make_room(self, error: BrokerFullError) -> bool:
+        """Let events of a full broker go: nobody else could take anything from it."""
+        try:
+            count = self.journal.let_go(_LET_GO_AT_ONCE)
+        except AWAY as other:
+            _LOG.warning("%s", other)
+            return False
+        self._owes_sweep = self._owes_sweep or count > 0
+        _LOG.error("%s; %d events are let go, and a sweep finds what they told", error, count)
+        return count > 0
 
     def _read(
         self, entries: list[bytes]

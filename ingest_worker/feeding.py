@@ -11,25 +11,27 @@ from __future__ import annotations
 import json
 import logging
 import time
+import uuid
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from infra.broker import broker_calls
+from infra.broker import broker_calls, open_broker
 from infra.coverage import SCANS
 from infra.coverage_words import DIFFERENCES, RECONCILED
 from infra.readiness import LOST
 from infra.store_keys import key_bytes
-from infra.task_names import BULK, ENCODE
+from infra.task_names import BULK, ENCODE, ROLLOUT, SWEEP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from typing import Any
 
     from redis import Redis
 
     from infra.bucket_metadata import BucketMetadata
     from infra.coverage_pages import CoveragePage
+    from infra.settings import Settings
     from infra.task_queue import TaskQueue
     from ingest_worker.models import Target
 
@@ -39,10 +41,28 @@ STEP_SECONDS = 60.0
 FIRST_PART = 1000
 """Objects of a step's first part."""
 
+COMING = "coming"
+"""Name of scans that came, changed or went so lately that the live collection is behind, too."""
+
 _LOCK_SECONDS = 120.0
 """A worker that died in a step keeps others from the next one for so long at most."""
 
 _PASS_KEY = "lithoscope:pass"  # noqa: S105  a key of the broker
+_ASKED_KEY = "lithoscope:pass-asked"
+_WAITING_KEY = "lithoscope:pass-waits"
+
+_HOLD = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+_RELEASE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
 _COUNTED = (*DIFFERENCES, "quarantined")
 _LOG = logging.getLogger(__name__)
 
@@ -54,26 +74,27 @@ class Pass:
     Attributes:
         began: When, in seconds since 1970.
         after: Key that it goes on after.
-        again: Whether another one is to begin as soon as it is finished.
         finished: When, or None.
+        number: How many were made since one was asked for, this one included.
         sent: Scans that it had brought up to date.
         in_flight: Scans that were on their way already.
         counts: What was found, by the names of `infra.coverage.Coverage`; `LOST` is what a switch
-            to the collection would lose.
+            to the collection would lose, `COMING` what is behind in the live one as well.
     """
 
     began: float
     after: str = ""
-    again: bool = False
     finished: float | None = None
+    number: int = 1
     sent: int = 0
     in_flight: int = 0
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
-        """Whether it found nothing to do, nor anything that a switch would lose."""
-        return self.finished is not None and not self.behind and not self.counts.get(LOST)
+        """Whether it found nothing to do but what is coming, nor what a switch would lose."""
+        waits = self.behind > self.counts.get(COMING, 0)
+        return self.finished is not None and not waits and not self.counts.get(LOST)
 
     @property
     def behind(self) -> int:
@@ -87,6 +108,40 @@ class Passes:
     def __init__(self, client: Redis) -> None:
         """Keep them in a broker."""
         self._client = client
+        self._token = uuid.uuid4().hex
+
+    def now(self) -> float:
+        """The broker's clock, in seconds since 1970: those of machines need not agree.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        with broker_calls(_PASS_KEY):
+            seconds, microseconds = self._client.time()
+        return float(seconds) + float(microseconds) / 1e6
+
+    def ask(self, collection: str, when: float) -> None:
+        """Ask for a new pass over a collection, whatever is under way.
+
+        Args:
+            collection: The collection.
+            when: When that was asked, in seconds since 1970.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        with broker_calls(_ASKED_KEY):
+            self._client.hset(_ASKED_KEY, collection, str(when))
+
+    def asked(self, collection: str) -> float | None:
+        """When a new pass over a collection was last asked for; None if never.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        with broker_calls(_ASKED_KEY):
+            found: Any = self._client.hget(_ASKED_KEY, collection)
+        return None if found is None else float(found)
 
     def read(self, collection: str) -> Pass | None:
         """The last pass over a collection; None where none is known, or it can't be read.
@@ -120,12 +175,8 @@ class Passes:
         with broker_calls(_PASS_KEY):
             self._client.hdel(_PASS_KEY, collection)
 
-    def hold(self, collection: str, *, is_ours: bool = False) -> bool:
-        """Keep other workers from a collection's pass for a while.
-
-        Args:
-            collection: The collection.
-            is_ours: Whether we do so already, and go on.
+    def hold(self, collection: str) -> bool:
+        """Keep other workers from a collection's pass for a while, or for a while longer.
 
         Returns:
             Whether nobody else holds it.
@@ -134,17 +185,46 @@ class Passes:
             BrokerAwayError: The broker does not answer.
         """
         name = f"{_PASS_KEY}:{collection}"
+        milliseconds = int(1000 * _LOCK_SECONDS)
         with broker_calls(name):
-            return bool(self._client.set(name, "1", nx=not is_ours, px=int(1000 * _LOCK_SECONDS)))
+            return bool(self._client.eval(_HOLD, 1, name, self._token, str(milliseconds)))
 
-    def release(self, collection: str) -> None:
-        """Let others go on.
+    def wait(self, collection: str) -> None:
+        """Note that a pass has more to send than the queue may take.
 
         Raises:
             BrokerAwayError: The broker does not answer.
         """
-        with broker_calls(_PASS_KEY):
-            self._client.delete(f"{_PASS_KEY}:{collection}")
+        with broker_calls(_WAITING_KEY):
+            self._client.sadd(_WAITING_KEY, collection)
+
+    def waits(self, collection: str) -> bool:
+        """Whether that was noted.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        with broker_calls(_WAITING_KEY):
+            return bool(self._client.sismember(_WAITING_KEY, collection))
+
+    def go_on(self, collection: str) -> bool:
+        """Note that a pass is gone on with; tells whether it waited, to one who asks only.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        with broker_calls(_WAITING_KEY):
+            return bool(self._client.srem(_WAITING_KEY, collection))
+
+    def release(self, collection: str) -> None:
+        """Let others go on, unless one of them does already.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        name = f"{_PASS_KEY}:{collection}"
+        with broker_calls(name):
+            self._client.eval(_RELEASE, 1, name, self._token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +237,7 @@ class Feeder:
         passes: Its passes.
         is_bulk: Whether what it lacks has time.
         prefix: Only scans whose keys begin with this; None for all.
-        count_lost: Counts what of a page a switch to the collection would lose.
+        count: Counts what else there is to know of a page: `LOST`, `COMING`.
     """
 
     target: Target
@@ -165,7 +245,7 @@ class Feeder:
     passes: Passes
     is_bulk: bool
     prefix: str | None = None
-    count_lost: Callable[[CoveragePage], int] = lambda _: 0
+    count: Callable[[CoveragePage], Mapping[str, int]] = lambda _: {}
 
     def step(self, told: Pass, metadata: BucketMetadata) -> Pass:
         """Go on with a pass, until the queue has enough to do, or a minute is over.
@@ -180,23 +260,33 @@ class Feeder:
         name = self.target.collection.name
         deadline = time.monotonic() + STEP_SECONDS
         found = _Counts()
+        if self.prefix is None:
+            self.passes.go_on(name)
         with closing(self._pages(told, metadata)) as pages:
             for page in pages:
                 sent, in_flight, is_whole = self._send(page)
                 told.sent += sent
                 for key in page.lapsed:
                     self.target.site.quarantine.drop(key)
-                found.take(page, lost=self.count_lost(page), in_flight=in_flight)
+                found.take(page, others=self.count(page), in_flight=in_flight)
                 if is_whole and page.up_to != told.after:
                     found.settle(told)
                     told.after = page.up_to or ""
-                    told.finished = time.time() if page.up_to is None else None
-                if self.prefix is None:
-                    self.passes.write(name, told)
-                    self.passes.hold(name, is_ours=True)
-                if not is_whole or time.monotonic() > deadline:
+                    told.finished = self.passes.now() if page.up_to is None else None
+                is_ours = self.prefix is not None or self._keep(told, is_whole=is_whole)
+                if not is_ours or not is_whole or time.monotonic() > deadline:
                     break  # a part that was not sent whole is looked at again
         return told
+
+    def _keep(self, told: Pass, *, is_whole: bool) -> bool:
+        """Keep how far a pass is, unless another worker took it for abandoned and goes on."""
+        name = self.target.collection.name
+        if not self.passes.hold(name):
+            return False
+        self.passes.write(name, told)
+        if not is_whole:
+            self.passes.wait(name)
+        return True
 
     def _pages(self, told: Pass, metadata: BucketMetadata) -> Generator[CoveragePage, None, None]:
         comparison = self.target.comparison(metadata, prefix=self.prefix or SCANS)
@@ -220,6 +310,33 @@ class Feeder:
         return len(fresh[:room]), len(flying), len(fresh) <= room
 
 
+def ask_next(settings: Settings, queue: TaskQueue, *, collection: str, is_bulk: bool) -> None:
+    """Have a pass gone on with that waits for room, once half of the room is there.
+
+    Called by a worker after each task: by the timetable alone workers would run out of work.
+
+    Args:
+        settings: The settings.
+        queue: The stack's queues.
+        collection: The collection that the task was about.
+        is_bulk: Whether the task had time.
+
+    Raises:
+        BrokerAwayError: The broker does not answer; the timetable asks as well.
+    """
+    with closing(open_broker(settings)) as client:
+        passes = Passes(client)
+        if not passes.waits(collection):
+            return
+        waiting = queue.waiting(BULK if is_bulk else ENCODE).keys
+        if waiting > settings.work.low_water // 2 or not passes.go_on(collection):
+            return
+    if is_bulk:
+        queue.request(ROLLOUT)
+    else:
+        queue.request(SWEEP, by_timetable=True)
+
+
 @dataclass(slots=True)
 class _Counts:
     """What was found since a pass last got on."""
@@ -227,10 +344,10 @@ class _Counts:
     found: dict[str, int] = field(default_factory=dict)
     in_flight: int = 0
 
-    def take(self, page: CoveragePage, *, lost: int, in_flight: int) -> None:
+    def take(self, page: CoveragePage, *, others: Mapping[str, int], in_flight: int) -> None:
         numbers = {"objects": page.objects, "indexed": page.indexed, "slices": page.slices}
         numbers |= {name: len(page.keys[name]) for name in _COUNTED if name != "orphaned"}
-        numbers |= {"orphaned": len(page.orphaned), "lapsed": len(page.lapsed), LOST: lost}
+        numbers |= {"orphaned": len(page.orphaned), "lapsed": len(page.lapsed), **others}
         for name, number in numbers.items():
             self.found[name] = self.found.get(name, 0) + number
         self.in_flight += in_flight

@@ -168,6 +168,26 @@ def open_context(target: Target, metadata: BucketMetadata) -> Iterator[IngestCon
         )
 
 
+def rehearse(context: IngestContext) -> None:
+    """Take a made picture through decoder and encoder: what first use loads, is loaded then.
+
+    Raises:
+        LithoscopeError: Either of them does not work.
+    """
+    import numpy as np  # noqa: PLC0415  heavy
+    from PIL import Image  # noqa: PLC0415  heavy
+
+    from encoder.cutting import DecodeOptions  # noqa: PLC0415  heavy
+    from ingest_worker import pipeline  # noqa: F401, PLC0415  heavy
+
+    options = DecodeOptions.for_encoding(context.preprocessing, pictures=context.pictures)
+    with tempfile.TemporaryDirectory(prefix="lithoscope-") as folder:
+        path = Path(folder) / "made.png"
+        Image.linear_gradient("L").save(path)
+        scan = context.pool.decode(path, options)
+    context.session.encode_and_predict(np.stack([each.pixels for each in scan.slices]))
+
+
 def _live(site: Site) -> ModelVersion:
     if (version := site.models.live(site.index)) is not None:
         return version

@@ -1,9 +1,10 @@
 """Bringing a published model into use: its collection is filled, then made live, then caught up.
 
 What is filled comes behind what people upload. The switch is made once a comparison of the whole
-bucket found nothing missing, nothing on its way, and nothing that searches would lose; from then on
-the collection is caught up in the same way, and when that finds nothing either, the rollout is
-over. Rolling back is a switch first: its rollout begins with the catching up.
+bucket found nothing missing, and nothing that searches would lose. What the live collection lacks
+as well does not keep it waiting, or there would be no switch while people upload. From then on the
+collection is caught up in the same way, until all that is left to be done are uploads. Rolling back
+is a switch first: its rollout begins with the catching up.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from infra.broker import open_broker
 from infra.coverage import Coverage
+from infra.lookup import records_of
 from infra.model_versions import ModelRegistryError
 from infra.readiness import LOST, readiness
 from infra.rollout import current_rollout, end_rollout
-from infra.task_names import ROLLOUT
-from ingest_worker.feeding import Feeder, Passes
+from infra.task_names import BULK, ROLLOUT
+from ingest_worker.feeding import COMING, Feeder, Passes
 from ingest_worker.models import open_target
 from ingest_worker.reindex import retry_what_other_models_failed_at
 from ingest_worker.sweep import due_pass, take_step
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
 
 _SOON = 5.0
 """Seconds between two passes while there is something to do."""
+
+_PASSES = 3
+"""After so many the catching up is over in any case: some scans may never be settled."""
+
+_FEW = 1000
+"""Of a part that lacks more, nobody need know whether the live collection lacks it as well."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +67,7 @@ def run_rollout(site: Site, queue: TaskQueue) -> Pass | None:
     target = open_target(site, version)  # where nothing is live, there is nothing to lose
     with closing(open_broker(site.settings)) as client:
         told = _step(target, queue, client=client, since=rollout.since.timestamp())
-        if told is not None and told.finished is not None and told.is_clean:
+        if told is not None and _is_done(told, target, queue=queue):
             _go_on(target, rollout, queue=queue, passes=Passes(client))
         return told
 
@@ -84,13 +92,13 @@ def _step(target: Target, queue: TaskQueue, *, client: Redis, since: float) -> P
         retry_what_other_models_failed_at(target)
     is_busy = last is not None and bool(last.sent or last.in_flight)
     pause = _SOON if is_busy else target.site.settings.work.sweep_seconds
-    told = due_pass(last, asked=since, pause=pause)
+    told = due_pass(last, asked=since, pause=pause, now=passes.now())
     feeder = Feeder(
         target=target,
         queue=queue,
         passes=passes,
         is_bulk=True,
-        count_lost=lambda page: _lost(target, page),
+        count=lambda page: {LOST: _lost(target, page), COMING: _coming(target, page)},
     )
     return None if told is None else take_step(feeder, told, client=client)
 
@@ -102,6 +110,36 @@ def _lost(target: Target, page: CoveragePage) -> int:
     coverage = Coverage(objects=0, indexed=0, slices=0, quarantined=tuple(page.keys["quarantined"]))
     found = readiness(target.site, coverage, collection=target.collection.name).missing
     return len(found.get(LOST, ()))
+
+
+def _coming(target: Target, page: CoveragePage) -> int:
+    """Scans of a page that the live collection is behind with as well: no switch loses them."""
+    index = target.site.index
+    live = index.live()
+    keys = [*page.new, *page.keys["changed"], *page.orphaned]
+    if target.is_live or live is None or not 0 < len(keys) <= _FEW:
+        return 0
+    former, ours = records_of(index.open(live), keys), records_of(target.collection, keys)
+
+    def is_behind(key: str) -> bool:
+        there, here = former.get(key), ours.get(key)
+        if key in page.new:
+            return there is None or there.etag != page.new[key]
+        return there is None if here is None else there is not None and there.etag == here.etag
+
+    return sum(map(is_behind, keys))
+
+
+def _is_done(told: Pass, target: Target, *, queue: TaskQueue) -> bool:
+    """Whether a pass found that the next thing can be done: the switch, or to be over.
+
+    What a collection that is live still lacks then, the sweep sees to.
+    """
+    if told.is_clean:
+        return True
+    if not target.is_live or told.finished is None:
+        return False
+    return told.number >= _PASSES or not (told.sent or queue.waiting(BULK).keys)
 
 
 def _go_on(target: Target, rollout: Rollout, *, queue: TaskQueue, passes: Passes) -> None:

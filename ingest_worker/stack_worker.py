@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from encoder.errors import LithoscopeError
 from infra.broker import BrokerError
 from infra.bucket_metadata import BucketMetadata, table_etags
 from infra.fed_collections import LIVE, fed_collections
@@ -24,13 +23,14 @@ from infra.metrics import tell_models
 from infra.model_versions import ModelRegistryError
 from infra.site import open_site
 from infra.task_queue import TaskQueue
-from ingest_worker.models import Target, open_context
-from ingest_worker.patience import AWAY, Patience
+from ingest_worker.faults import OWN_FAULTS, Faults
+from ingest_worker.models import Target, open_context, rehearse
+from ingest_worker.patience import Patience
 from ingest_worker.patient_attempts import PatientAttempts
 from ingest_worker.tally import OUTCOME_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Self
 
     from infra.settings import Settings
@@ -74,6 +74,9 @@ class StackWorker:
     Attributes:
         settings: What it was started with.
         queue: The stack's queues.
+        stopping: Set once the process is to end: what was begun is ended, and no more.
+        faults: How it fares.
+        on_progress: Called with each scan that was settled.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -84,6 +87,9 @@ class StackWorker:
         """
         self.settings = settings
         self.queue = TaskQueue(settings)
+        self.stopping = threading.Event()
+        self.faults = Faults(self.stopping)
+        self.on_progress: Callable[[], None] = lambda: None
         self._working = threading.Lock()
         self._opening = threading.Lock()
         self._closing = ExitStack()
@@ -109,31 +115,58 @@ class StackWorker:
         """Bring a collection up to date with some scans.
 
         Returns:
-            Number of scans by outcome; none if the collection is not there any more.
+            Number of scans by outcome; none if the collection is not there any more. What was
+            not begun when the worker was told to stop is sent again.
 
         Raises:
             StoreAwayError: The object store stayed away: the batch is to be done again.
             IndexUnavailableError: The index did.
             BrokerAwayError: The broker did.
-            LithoscopeError: Something that trying again soon does not help; the next sweep sends
-                what was not settled.
+            LithoscopeError: This worker can't: others may, so it is to be done again. So it is
+                after an `OSError`, `RuntimeError` or `MemoryError`.
         """
-        began = time.time()
+        began = PATIENCE.keep_trying(self.queue.now)
         settled: list[str] = []
         counts: Counter[str] = Counter()
         with self._working:
             try:
                 for outcome in self._outcomes(batch):
                     settled.append(outcome.object_key)
+                    self.on_progress()
                     counts[OUTCOME_NAMES[type(outcome)]] += 1
-            except AWAY:
+            except OWN_FAULTS:
                 self._settle(settled, batch.collection, began=began)
                 raise
-            except LithoscopeError:
-                self._settle(batch.keys, batch.collection, began=began)
-                raise
             self._settle(batch.keys, batch.collection, began=began)
+        if self.stopping.is_set():
+            left = set(batch.keys) - set(settled)
+            keys = [key for key in batch.keys if key in left]
+            self.queue.send(keys, collection=batch.collection, bulk=batch.is_bulk)
         return dict(counts)
+
+    def open_live(self) -> str | None:
+        """Open the live collection and its model now, not with the first batch for it.
+
+        Returns:
+            Its name if it was opened; None if it was open, if there is none, or while there is a
+            batch to be worked on, which opens what it needs.
+
+        Raises:
+            StoreAwayError: The object store does not answer.
+            IndexUnavailableError: The index does not.
+            LithoscopeError: The model is missing or damaged.
+        """
+        name = self.site.index.live()
+        if name is None or not self._working.acquire(blocking=False):
+            return None
+        try:
+            filling = self._filling(name)
+            if filling is None or filling.is_open:
+                return None
+            rehearse(filling.context_now())
+            return name
+        finally:
+            self._working.release()
 
     def close(self) -> None:
         """Let go of everything that was opened."""
@@ -166,7 +199,9 @@ class StackWorker:
         is_fresh = not batch.is_bulk and self.site.index.live() == batch.collection
         groups = [(key,) for key in batch.keys] if batch.is_suspect else [batch.keys]
         for keys in groups:
-            yield from measured(ingest_objects(keys, context), is_fresh=is_fresh)
+            yield from measured(
+                ingest_objects(keys, context, stop=self.stopping), is_fresh=is_fresh
+            )
 
     def _settle(self, keys: list[str] | tuple[str, ...], collection: str, *, began: float) -> None:
         try:
@@ -185,6 +220,8 @@ class StackWorker:
             try:
                 version = site.models.of_collection(name)
             except ModelRegistryError as error:
+                if name in fed_collections(site):
+                    raise  # it can't be read here and now, and is needed
                 _LOG.warning("%s", error)
                 return None
             target = Target(
@@ -229,6 +266,11 @@ class _Filling:
         self.target = target
         self._closing = ExitStack()
         self._context: IngestContext | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its model is loaded."""
+        return self._context is not None
 
     def context_now(self) -> IngestContext:
         """What ingest needs, with the bucket's tables as they are now."""

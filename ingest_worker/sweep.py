@@ -8,13 +8,13 @@ looked after by `ingest_worker.rollout` in the same way.
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from infra.broker import open_broker
 from infra.bucket_metadata import BucketMetadata
 from infra.coverage_words import DIFFERENCES
+from infra.fed_collections import fed_collections
 from infra.model_versions import ModelRegistryError
 from infra.readiness import LOST
 from infra.rollout import current_rollout
@@ -63,31 +63,35 @@ def run_sweep(
         passes = Passes(client)
         feeder = Feeder(target=target, queue=queue, passes=passes, is_bulk=False, prefix=prefix)
         if prefix is not None:
-            return feeder.step(Pass(began=time.time()), BucketMetadata.read(site.objects))
+            return feeder.step(Pass(began=passes.now()), BucketMetadata.read(site.objects))
         pause = None if asked is not None else site.settings.work.sweep_seconds
-        told = due_pass(passes.read(name), asked=asked, pause=pause)
+        if asked is not None:
+            passes.ask(name, asked)
+        told = due_pass(passes.read(name), asked=passes.asked(name), pause=pause, now=passes.now())
         return None if told is None else take_step(feeder, told, client=client)
 
 
-def due_pass(last: Pass | None, *, asked: float | None, pause: float | None) -> Pass | None:
+def due_pass(
+    last: Pass | None, *, asked: float | None, pause: float | None, now: float
+) -> Pass | None:
     """The pass that a step is to be taken of; None where none is due.
 
     Args:
         last: The last pass. One that is under way goes on: to begin it anew again and again would
-            keep it from the scans that come last.
-        asked: When a new one was asked for, in seconds since 1970, or None.
+            keep it from the scans that come last. What was asked for meanwhile comes after it.
+        asked: When a new one was last asked for, in seconds since 1970, or None.
         pause: Seconds between a pass's beginning, once it is finished, and the next one's; None
             where none begins unless it is asked for.
+        now: The broker's time, in seconds since 1970.
     """
-    now = time.time()
     if last is None:
         return Pass(began=now)
-    is_asked = asked is not None and last.began < asked
     if last.finished is None:
-        last.again |= is_asked
         return last
-    is_time = pause is not None and (last.again or now - last.began >= pause)
-    return Pass(began=now) if is_asked or is_time else None
+    is_asked = asked is not None and last.began < asked
+    is_time = pause is not None and now - last.began >= pause
+    number = 1 if is_asked else last.number + 1
+    return Pass(began=now, number=number) if is_asked or is_time else None
 
 
 def take_step(feeder: Feeder, told: Pass, *, client: Redis) -> Pass | None:
@@ -104,10 +108,19 @@ def take_step(feeder: Feeder, told: Pass, *, client: Redis) -> Pass | None:
     finally:
         passes.release(name)
     if told.finished is not None:
+        _forget_others(feeder.target.site, SweepNotes(client))
         found = {word: told.counts.get(word, 0) for word in _NOTED} | {"in_flight": told.in_flight}
         SweepNotes(client).write(name, found)
         _LOG.info("collection %s compared: %s; %d sent", name, found, told.sent)
     return told
+
+
+def _forget_others(site: Site, notes: SweepNotes) -> None:
+    """Have nobody told any more what was found of collections that are not fed since."""
+    fed = fed_collections(site)
+    for note in notes.read():
+        if note.collection not in fed:
+            notes.forget(note.collection)
 
 
 def _live_target(site: Site) -> Target | None:

@@ -10,9 +10,12 @@ from celery.exceptions import Reject
 from celery.utils.time import get_exponential_backoff_interval
 
 from encoder.errors import LithoscopeError
+from infra.broker import BrokerError
 from infra.celery_options import SENT_HEADER
 from infra.logs import log_context
 from infra.task_names import BULK, DEEP_SWEEP, ENCODE_BATCH, ROLLOUT, SWEEP
+from ingest_worker.faults import OWN_FAULTS
+from ingest_worker.feeding import ask_next
 from ingest_worker.patience import AWAY
 from ingest_worker.stack_worker import Batch
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from celery import Celery, Task
 
+    from infra.task_queue import TaskQueue
     from infra.task_renewal import TaskRenewal
     from ingest_worker.stack_worker import StackWorker
 
@@ -36,6 +40,7 @@ def register_tasks(app: Celery, worker: StackWorker, *, renewal: TaskRenewal) ->
         worker: Does the work.
         renewal: Keeps tasks from being given to another worker meanwhile.
     """
+    worker.on_progress = renewal.get_on
 
     def encode_batch(task: Task, *, keys: list[str], collection: str) -> dict[str, int]:
         is_bulk = task.request.delivery_info.get("routing_key") == BULK
@@ -48,10 +53,14 @@ def register_tasks(app: Celery, worker: StackWorker, *, renewal: TaskRenewal) ->
         with _running(task, renewal):
             try:
                 counts = worker.encode(batch)
-            except AWAY as error:
-                with contextlib.suppress(*AWAY):
-                    worker.queue.keep(batch.keys, collection=collection, bulk=is_bulk)
-                _again(task, error)
+            except OWN_FAULTS as error:
+                with _standing_back(worker, error):
+                    with contextlib.suppress(*AWAY):
+                        worker.queue.keep(batch.keys, collection=collection, bulk=is_bulk)
+                    _again(task, error, queue=worker.queue)
+            worker.faults.succeed()
+            with contextlib.suppress(BrokerError):  # the timetable asks as well
+                ask_next(worker.settings, worker.queue, collection=collection, is_bulk=is_bulk)
             _LOG.info("%s: %s", collection, counts)
             return counts
 
@@ -59,19 +68,19 @@ def register_tasks(app: Celery, worker: StackWorker, *, renewal: TaskRenewal) ->
         from ingest_worker.sweep import run_sweep  # noqa: PLC0415  heavy
 
         asked = None if by_timetable else task.request.get(SENT_HEADER)
-        with _running(task, renewal), _again_if_away(task):
+        with _running(task, renewal), _again_if_away(task, worker.queue):
             run_sweep(worker.site, worker.queue, prefix=prefix, asked=asked)
 
     def deep_sweep(task: Task) -> None:
         from ingest_worker.deep_sweep import run_deep_sweep  # noqa: PLC0415  heavy
 
-        with _running(task, renewal), _again_if_away(task):
+        with _running(task, renewal), _again_if_away(task, worker.queue):
             run_deep_sweep(worker.site, worker.queue)
 
     def rollout(task: Task) -> None:
         from ingest_worker.rollout import run_rollout  # noqa: PLC0415  heavy
 
-        with _running(task, renewal), _again_if_away(task):
+        with _running(task, renewal), _again_if_away(task, worker.queue):
             run_rollout(worker.site, worker.queue)
 
     for name, function in {
@@ -96,14 +105,24 @@ def _running(task: Task, renewal: TaskRenewal) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _again_if_away(task: Task) -> Iterator[None]:
+def _standing_back(worker: StackWorker, error: Exception) -> Iterator[None]:
+    """Give a task back first, and then stand back, unless a service is away from everybody."""
+    try:
+        yield
+    finally:
+        if not isinstance(error, AWAY):
+            worker.faults.stand_back(error)
+
+
+@contextlib.contextmanager
+def _again_if_away(task: Task, queue: TaskQueue) -> Iterator[None]:
     try:
         yield
     except AWAY as error:
-        _again(task, error)
+        _again(task, error, queue=queue)
 
 
-def _again(task: Task, error: LithoscopeError) -> NoReturn:
+def _again(task: Task, error: Exception, *, queue: TaskQueue) -> NoReturn:
     """Have a task done again, later each time and never in step with others.
 
     Raises:
@@ -114,7 +133,10 @@ def _again(task: Task, error: LithoscopeError) -> NoReturn:
         factor=1, retries=task.request.retries, maximum=_LONGEST_WAIT, full_jitter=True
     )
     _LOG.warning("%s; trying again in %d s", error, wait)
+    headers = {}
+    with contextlib.suppress(*AWAY):
+        headers[SENT_HEADER] = queue.now()
     try:
-        raise task.retry(exc=error, countdown=wait)
+        raise task.retry(exc=error, countdown=wait, headers=headers)
     except Reject as rejection:
         raise Reject(rejection.reason, requeue=True) from error

@@ -110,13 +110,16 @@ def model_state(site: Site) -> ModelState:
     )
 
 
-def make_live(site: Site, version: ModelVersion, *, expected: str | None) -> bool:
+def make_live(
+    site: Site, version: ModelVersion, *, expected: str | None, is_back: bool = False
+) -> bool:
     """Make a model live at once, as somebody chose who looked at the page.
 
     Args:
         site: The site.
         version: The model; it has indexed something.
         expected: The bundle that was live when it was chosen; None where none was.
+        is_back: Whether that is to go back to it: `ModelRegistry.previous`.
 
     Returns:
         Whether workers catch it up in the background; else a watcher does, or nobody.
@@ -137,7 +140,7 @@ def make_live(site: Site, version: ModelVersion, *, expected: str | None) -> boo
             f"{version.bundle_id} has indexed nothing; fill it by `lithoscope reindex "
             f"{version.bundle_id}`"
         )
-    return switch_at_once(site, version)
+    return switch_at_once(site, version, is_back=is_back)
 
 
 def _history(site: Site, entries: tuple[ModelEntry, ...]) -> tuple[SwitchFact, ...]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,12 +21,15 @@ from infra.native_stack.programs import require_programs
 from infra.native_stack.secrets_file import new_secrets
 from infra.native_stack.stack import NativeStack
 from infra.native_stack.state import StackState
+from infra.settings import PREFIX, Settings
+from infra.settings_groups import DELIMITER
 from object_stores import minio_binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-COMPOSE = Path(__file__).resolve().parents[1] / "docker-compose.yml"
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE = ROOT / "docker-compose.yml"
 
 QUICK = {
     "LITHOSCOPE_LOG__FORMAT": "text",
@@ -82,6 +87,34 @@ def running_servers(
         yield stack
     finally:
         stack.down()
+
+
+def settings_of(stack: NativeStack) -> Settings:
+    """Settings of a client of a stack, in this process."""
+    told: dict[str, Any] = {}
+    for name, text in stack.client_settings().items():
+        if name.startswith(PREFIX) and text:
+            group, _, field = name.removeprefix(PREFIX).lower().partition(DELIMITER)
+            if field:
+                told.setdefault(group, {})[field] = text
+            else:
+                told[group] = text
+    return Settings.model_validate(told)
+
+
+def command(stack: NativeStack, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run one of our commands as a client of a stack; it is to end with a code."""
+    other = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
+    done = subprocess.run(  # noqa: S603  our own command
+        [sys.executable, "-m", "lithoscope", *words],
+        env=other | stack.client_settings() | {"PYTHONPATH": str(ROOT)},
+        cwd=stack.plan.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, f"{words}: {done.stdout}{done.stderr}"
+    return done
 
 
 @pytest.fixture(scope="module")

@@ -102,6 +102,13 @@ def test_secrets_come_from_nowhere_but_the_environment(raw: dict[str, Any]) -> N
                 assert ":?" in value or is_optional, f"{name}: {variable}"
 
 
+def test_no_secret_is_among_the_words_of_a_process(raw: dict[str, Any]) -> None:
+    """Everybody on the machine sees those."""
+    for name, service in raw.items():
+        for part in ("command", "entrypoint", "healthcheck"):
+            assert not re.search(r"\$\{\w*(PASSWORD|SECRET|TOKEN)", str(service.get(part))), name
+
+
 def test_only_pages_console_and_dashboards_are_published_and_to_this_machine_only(
     raw: dict[str, Any],
 ) -> None:
@@ -180,3 +187,10 @@ def test_pages_run_without_docker_on_this_machine_only(tmp_path: Path) -> None:
     assert launch.environment["LITHOSCOPE_METRICS__PORT"] == port
     assert launch.environment["LITHOSCOPE_UI__HOST"] == "127.0.0.1"
     assert launch.probe == HttpProbe(int(port), "/healthz")
+
+
+def test_torch_is_fetched_again_for_another_pin_only_and_nothing_runs_as_root() -> None:
+    text = (ROOT / "infra/docker/Dockerfile").read_text()
+    steps = ("COPY constraints.txt ./", "torch torchvision", "COPY pyproject.toml ./", "COPY . .")
+    assert sorted(steps, key=text.index) == list(steps)
+    assert re.search(r"^USER \d+:\d+$", text, re.MULTILINE)

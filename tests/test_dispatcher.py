@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
-from infra.broker import open_broker
+from infra.broker import BrokerFullError, open_broker
 from infra.event_journal import EventJournal
 from infra.indexing.errors import IndexUnavailableError
 from infra.task_names import ENCODE, MAINTENANCE
@@ -38,8 +39,8 @@ LIVE, FILLING = "litho_a", "litho_b"
 class World:
     """A dispatcher with its broker."""
 
-    def __init__(self, folder: Path, broker: RedisServer) -> None:
-        settings = work_settings(folder, broker, batch_seconds=0.5)
+    def __init__(self, folder: Path, broker: RedisServer, **work: int) -> None:
+        settings = work_settings(folder, broker, batch_seconds=0.5, **work)
         self.broker = broker
         self.client: redis.Redis = open_broker(settings)
         self.queue = TaskQueue(settings)
@@ -169,6 +170,59 @@ def test_while_the_index_is_away_events_wait(world: World) -> None:
     world.dispatcher.find_collections = world.find
     world.dispatcher.step()
     assert [task["keys"] for task in world.tasks()] == [["scans/a"]]
+
+
+def test_above_the_mark_events_are_let_go_and_a_sweep_is_asked_for_once_there_is_room(
+    broker: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(tmp_path, broker, batch_keys=8, high_water=16)
+    world.tell(*[record(f"scans/{n}") for n in range(40)])
+    assert [world.dispatcher.step() for _ in range(6)] == [8, 8, 8, 8, 8, 0]
+    assert len(world.queue.in_flight(LIVE)) == 16
+    assert world.dispatcher.journal.waiting() == 0
+    assert caplog.text.count("events are let go") == 1
+    world.queue.settle([f"scans/{n}" for n in range(8)], collection=LIVE)
+    world.tell(record("scans/later"))
+    world.dispatcher.step()
+    assert world.tasks(MAINTENANCE) == []
+    assert len(world.tasks()) == 2
+    world.queue.settle(["scans/8"], collection=LIVE)
+    world.tell(record("scans/at last"))
+    world.dispatcher.step()
+    assert len(world.tasks(MAINTENANCE)) == 1
+    assert world.tasks()[-1]["keys"] == ["scans/at last"]
+    world.close()
+
+
+def fill(client: redis.Redis, event: bytes) -> None:
+    while True:
+        client.rpush(KEY, *[event] * 100)
+
+
+def test_a_broker_that_events_filled_is_made_room_in(
+    mortal_broker: RedisServer, tmp_path: Path
+) -> None:
+    """Nobody else takes anything from a full broker: its workers can't even start."""
+    world = World(tmp_path, mortal_broker)
+    used = int(world.client.info("memory")["used_memory"])
+    world.client.config_set("maxmemory", used + (8 << 20))
+    event = entry(record("scans/a") | {"padding": "n" * 2000})
+    with pytest.raises(OutOfMemoryError):
+        fill(world.client, event)
+    with pytest.raises(BrokerFullError):
+        world.dispatcher.step()
+    stop = threading.Event()
+    thread = threading.Thread(target=world.dispatcher.run, args=[stop])
+    thread.start()
+    try:
+        wait_until(lambda: world.tasks(MAINTENANCE))
+        world.tell(record("scans/b"))
+        wait_until(lambda: any("scans/b" in task["keys"] for task in world.tasks()))
+        assert thread.is_alive()
+    finally:
+        stop.set()
+        thread.join()
+        world.close()
 
 
 CRASHING = """

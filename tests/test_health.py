@@ -59,6 +59,18 @@ def test_answers_say_the_state_and_nothing_else() -> None:
         page_of(port, "/healthz")
 
 
+def test_a_service_that_is_starting_is_neither_well_nor_ready() -> None:
+    port = free_port()
+    started = threading.Event()
+    settings = settings_with(port)
+    with serve_health(settings, "worker", checks={}, has_started=started.is_set):
+        assert page_of(port, "/healthz") == page_of(port, "/readyz") == (503, "starting\n")
+        assert page_of(port, "/metrics")[0] == 200
+        started.set()
+        assert page_of(port, "/healthz") == (200, "alive\n")
+        assert page_of(port, "/readyz") == (200, "ready\n")
+
+
 def test_a_service_that_lacks_nothing_is_ready() -> None:
     port = free_port()
     checks: dict[str, Callable[[], object]] = {"index": lambda: None, "store": lambda: 1}

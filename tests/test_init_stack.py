@@ -105,6 +105,15 @@ def test_bucket_and_notifications_are_made_once_and_others_are_kept(
     assert told(client) == ours | {"another": (TARGET, ["s3:ObjectAccessed:Get"], None)}
 
 
+def test_a_store_that_cannot_tell_is_not_asked_to(
+    minio_endpoint: str, site: MinioServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del site
+    monkeypatch.setenv("LITHOSCOPE_STORE__ENDPOINT", minio_endpoint)
+    monkeypatch.setenv("LITHOSCOPE_STORE__NOTIFIES", "false")
+    assert "the sweep finds what is new" in run("init-stack")
+
+
 def test_a_store_without_the_target_is_told_what_to_set(
     minio_endpoint: str, site: MinioServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

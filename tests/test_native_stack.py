@@ -20,7 +20,7 @@ from minio import Minio
 from pydantic import SecretStr
 
 from infra.index_password import ensure_index_password
-from infra.indexing.errors import IndexUnavailableError
+from infra.indexing.errors import IndexUnavailableError, VectorIndexError
 from infra.native_stack.errors import ComposeFileError, MissingProgramError, NativeStackError
 from infra.native_stack.plan import make_plan
 from infra.native_stack.ports import is_free
@@ -302,6 +302,9 @@ def test_the_real_servers_keep_what_they_have_when_killed(servers: NativeStack) 
     store.make_bucket("rocks")
     password = settings["LITHOSCOPE_BROKER__PASSWORD"]
     broker = redis.Redis(port=servers.port("broker", 6379), password=password)
+    assert password not in " ".join(psutil.Process(servers.pids("broker")[0]).cmdline())
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis(port=servers.port("broker", 6379)).ping()
     broker.set("kept", "yes")
     time.sleep(1.5)  # it writes to disk every second
     for name in ("broker", "object-store", "milvus"):
@@ -314,5 +317,8 @@ def test_the_real_servers_keep_what_they_have_when_killed(servers: NativeStack) 
     assert store.bucket_exists("rocks")
     assert not ensure_index_password(index)
     wrong = index.model_copy(update={"token": SecretStr("root:wrong-password")})
-    with pytest.raises(IndexUnavailableError, match="name the password that it has"):
+    with pytest.raises(VectorIndexError, match="name the password that it has") as refusal:
         ensure_index_password(wrong)
+    assert not isinstance(refusal.value, IndexUnavailableError), "nobody waits for an answer"
+    assert ensure_index_password(wrong, former=token.removeprefix("root:"))
+    assert not ensure_index_password(wrong)

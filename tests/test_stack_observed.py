@@ -171,9 +171,14 @@ def test_the_log_tells_which_task_refused_which_object(
 
 def test_status_tells_what_goes_on(seen: Seen, uploaded: dict[str, Any]) -> None:
     del uploaded
-    told = json.loads(seen.run("status", "--format", "json"))
-    services = {word["service"]: word for word in told["stack"]["services"]}
-    assert services["worker"]["away"] == services["dispatcher"]["away"] == []
+    told: dict[str, Any] = {}
+
+    def all_answer() -> bool:  # a service tells at intervals what it lacks: first, while it starts
+        told.update(json.loads(seen.run("status", "--format", "json")))
+        away = {each["service"]: each["away"] for each in told["stack"]["services"]}
+        return not away["worker"] and not away["dispatcher"]
+
+    wait_until(all_answer, SECONDS_TO_START)
     assert told["stack"]["lacking"] == ["scheduler"]
     assert told["stack"]["events"] == 0
     assert (told["coverage"]["indexed"], len(told["failed"])) == (3, 1)
@@ -194,7 +199,10 @@ def test_a_service_without_its_store_is_alive_and_not_ready(
     wait_until(lambda: seen.is_ready("worker"), SECONDS_TO_START)
 
 
-def test_a_worker_may_start_before_its_store(broker: RedisServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "says"), [("worker", "ready."), ("dispatch", "trying again")])
+def test_services_may_start_before_their_store(
+    broker: RedisServer, tmp_path: Path, command: str, says: str
+) -> None:
     store = StoreSettings(
         kind="s3",
         endpoint=f"127.0.0.1:{free_port()}",
@@ -205,12 +213,12 @@ def test_a_worker_may_start_before_its_store(broker: RedisServer, tmp_path: Path
     settings = Settings(home=tmp_path / "home", store=store, broker=broker.settings)
     port = free_port()
     env = env_of(settings) | {"LITHOSCOPE_METRICS__PORT": str(port)}
-    worker = Service(tmp_path / "worker", env, "worker")
-    worker.start()
+    service = Service(tmp_path / command, env, command)
+    service.start()
     try:
-        worker.wait_for("ready.")
-        assert page_of(port, "/healthz") == (200, "alive\n")
+        service.wait_for(says)
+        wait_until(lambda: page_of(port, "/healthz") == (200, "alive\n"))
         assert page_of(port, "/readyz") == (503, "not ready\n")
-        assert "store is away" in worker.log
+        assert "store is away" in service.log
     finally:
-        assert worker.stop() == 0, worker.log
+        assert service.stop() == 0, service.log

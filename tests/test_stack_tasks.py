@@ -12,146 +12,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.index_server import stop_server
-from infra.s3_store import S3Store
-from infra.settings import Settings
-from infra.settings_groups import DecodeSettings, WorkSettings
-from infra.site import Site
-from infra.status import covered
-from infra.task_names import ENCODE, MAINTENANCE, SWEEP
-from infra.task_queue import TaskQueue
-from ingest_worker.models import open_target
-from stack_parts import (
-    SECONDS_TO_START,
-    MinioServer,
-    RedisServer,
-    Service,
-    env_of,
-    png,
-    small_bundle,
-    wait_until,
-)
+from infra.task_names import ENCODE, SWEEP
+from stack_parts import SECONDS_TO_START, Service, wait_until
+from task_stack import DISPATCHES, TAKEN, WORKS, TaskStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    from infra.coverage import Coverage
-    from infra.model_versions import ModelVersion
-    from infra.vector_index import Collection
 
 pytest_plugins = ["stack_parts"]
 
-EVENTS = "lithoscope:events"
-VISIBILITY = 4
-TAKEN, WORKS, DISPATCHES = "Task encode_batch", " ready.", "passing on events"
-"""What services log."""
-
-
-class Stack:
-    """Servers, a published model, and what tests look at them with."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.broker = RedisServer(folder / "broker")
-        self.broker.start()
-        self.store = MinioServer(folder / "store", self.broker, events_key=EVENTS)
-        self.store.start()
-        self.settings = Settings(
-            home=folder / "home",
-            store=self.store.settings,
-            broker=self.broker.settings.model_copy(update={"visibility_seconds": VISIBILITY}),
-            work=WorkSettings(batch_keys=8, batch_seconds=0.5),
-            decode=DecodeSettings(workers=1, memory_mib=1024),
-        )
-        self.env = env_of(self.settings)
-        init = Service(folder / "init", self.env, "init-stack")
-        init.start()
-        assert init.process is not None
-        assert init.process.wait(SECONDS_TO_START) == 0, init.log
-        self.init_log = init.log
-        objects = S3Store.from_settings(self.settings.store)
-        self.site = Site(self.settings, objects)
-        self.queue = TaskQueue(self.settings)
-        self.version = self.publish(0)
-        self.site.models.switch(self.site.index, self.version)
-        self.dispatcher = Service(folder / "dispatcher", self.env, "dispatch")
-        self.worker = Service(folder / "worker", self.env, "worker")
-
-    @property
-    def live(self) -> Collection:
-        return self.site.index.open(self.version.collection)
-
-    def publish(self, seed: int) -> ModelVersion:
-        version = self.site.models.publish(small_bundle(self.folder / f"bundle{seed}", seed))
-        open_target(self.site, version, adopt=False)
-        return version
-
-    def put(self, name: str, seed: int) -> str:
-        key = f"scans/E1/S1/{name}"
-        self.site.objects.put(key, png(seed))
-        return key
-
-    def coverage(self) -> Coverage:
-        return covered(self.site, self.version)
-
-    def is_settled(self) -> bool:
-        """Whether no event and no task is on its way."""
-        events = self.broker.length(EVENTS) + self.broker.length(f"{EVENTS}:processing")
-        waiting = [self.queue.waiting(name) for name in (ENCODE, MAINTENANCE)]
-        return events == 0 and all(each.tasks + each.running == 0 for each in waiting)
-
-    def is_right(self) -> bool:
-        """Whether the index has what the bucket has, as it is now."""
-        found = self.coverage()
-        wrong = (*found.missing, *found.changed, *found.stale, *found.corrected, *found.orphaned)
-        return not wrong and not found.quarantined and self.is_settled()
-
-    def check_rows(self) -> None:
-        """Every scan has the rows that its record says, and no others."""
-        stored = self.live.stored_generations()
-        records = {(r.object_key, r.generation): r.n_slices for r in self.live.records()}
-        assert stored == records
-
-    def clear(self) -> None:
-        for service in (self.dispatcher, self.worker):
-            service.kill()
-        self.broker.flush()
-        watched = ("scans/", "metadata/")
-        count = 0
-        for page in list(self.site.objects.pages()):
-            for entry in page:
-                if not entry.key.startswith("models/"):
-                    self.site.objects.delete(entry.key)
-                    count += entry.key.startswith(watched)
-        wait_until(lambda: self.broker.length(EVENTS) >= count)  # they are not the next test's
-        self.broker.flush()
-        self.live.remove([record.object_key for record in self.live.records()])
-
-    def close(self) -> None:
-        for service in (self.dispatcher, self.worker):
-            service.stop()
-        self.queue.close()
-        self.site.close()
-        stop_server(self.site.index_folder)
-        self.store.stop()
-        self.broker.stop()
-
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("stack"))
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TaskStack]:
+    stack = TaskStack(tmp_path_factory.mktemp("stack"))
     yield stack
     stack.close()
 
 
 @pytest.fixture
-def stack(servers: Stack) -> Iterator[Stack]:
+def stack(servers: TaskStack) -> Iterator[TaskStack]:
     yield servers
     servers.clear()
 
 
-def test_init_is_done_once_and_again_does_no_harm(stack: Stack) -> None:
+def test_init_is_done_once_and_again_does_no_harm(stack: TaskStack) -> None:
     assert "notifications of bucket rocks: set" in stack.init_log
     again = Service(stack.folder / "again", stack.env, "init-stack")
     again.start()
@@ -161,7 +45,7 @@ def test_init_is_done_once_and_again_does_no_harm(stack: Stack) -> None:
     assert not stack.site.objects.ensure_notifications()  # type: ignore[attr-defined]  # S3Store
 
 
-def test_uploads_overwrites_copies_tables_and_deletions_reach_the_index(stack: Stack) -> None:
+def test_uploads_overwrites_copies_tables_and_deletions_reach_the_index(stack: TaskStack) -> None:
     stack.dispatcher.start()
     stack.worker.start()
     keys = [stack.put(f"ä b+{n}%.png", n) for n in range(20)]
@@ -190,7 +74,7 @@ def test_uploads_overwrites_copies_tables_and_deletions_reach_the_index(stack: S
     assert stack.dispatcher.stop(SECONDS_TO_START) == 0
 
 
-def test_workers_that_are_killed_lose_nothing(stack: Stack) -> None:
+def test_workers_that_are_killed_lose_nothing(stack: TaskStack) -> None:
     stack.dispatcher.start()
     for n in range(40):
         stack.put(f"{n}.png", n)
@@ -206,7 +90,7 @@ def test_workers_that_are_killed_lose_nothing(stack: Stack) -> None:
     assert not list(stack.site.quarantine.records())
 
 
-def test_a_dispatcher_and_a_broker_that_are_killed_lose_nothing(stack: Stack) -> None:
+def test_a_dispatcher_and_a_broker_that_are_killed_lose_nothing(stack: TaskStack) -> None:
     for service, sign in ((stack.worker, WORKS), (stack.dispatcher, DISPATCHES)):
         service.start()
         service.wait_for(sign)
@@ -225,7 +109,7 @@ def test_a_dispatcher_and_a_broker_that_are_killed_lose_nothing(stack: Stack) ->
     stack.check_rows()
 
 
-def test_a_worker_that_hangs_is_not_waited_for_and_rows_are_exact(stack: Stack) -> None:
+def test_a_worker_that_hangs_is_not_waited_for_and_rows_are_exact(stack: TaskStack) -> None:
     """Its tasks are given to another one; when it goes on, both have done them."""
     stack.dispatcher.start()
     stack.worker.start()
@@ -246,25 +130,31 @@ def test_a_worker_that_hangs_is_not_waited_for_and_rows_are_exact(stack: Stack) 
         other.stop()
 
 
-def test_sigterm_lets_the_running_batch_end(stack: Stack) -> None:
+def test_sigterm_lets_what_was_begun_end_and_gives_the_rest_back(stack: TaskStack) -> None:
     keys = [stack.put(f"{n}.png", n) for n in range(8)]
     stack.queue.send(keys, collection=stack.version.collection)
     stack.worker.start()
     stack.worker.wait_for(TAKEN)
     assert stack.worker.stop(SECONDS_TO_START) == 0
+    waiting = stack.queue.waiting(ENCODE)
+    assert waiting.running == 0
+    assert stack.live.count_scans() + waiting.keys == len(keys)
+    stack.worker.start()
+    wait_until(lambda: stack.queue.waiting(ENCODE) == (0, 0, 0))
     assert stack.live.count_scans() == len(keys)
-    assert stack.queue.waiting(ENCODE) == (0, 0, 0)
+    stack.check_rows()
 
 
-def test_a_flushed_broker_costs_nothing_after_the_next_sweep(stack: Stack) -> None:
+def test_a_flushed_broker_costs_nothing_after_the_next_sweep(stack: TaskStack) -> None:
     stack.dispatcher.start()
     for n in range(10):
         stack.put(f"{n}.png", n)
-    wait_until(lambda: stack.queue.waiting(ENCODE).keys >= 10)
+    wait_until(lambda: stack.queue.waiting(ENCODE).keys >= 10 and not stack.events())
     stack.broker.flush()
-    stack.put("10.png", 10)  # told by connections of before
+    late = stack.put("10.png", 10)  # told by connections of before
     stack.worker.start()
-    wait_until(lambda: stack.live.count_scans() == 1)
+    wait_until(lambda: stack.live.record(late))
+    assert stack.live.count_scans() == 1
     stack.queue.request(SWEEP)
     wait_until(stack.is_right)
     stack.check_rows()
@@ -288,7 +178,9 @@ main()
 """
 
 
-def test_a_scan_that_kills_its_worker_is_quarantined_and_the_queue_goes_on(stack: Stack) -> None:
+def test_a_scan_that_kills_workers_is_quarantined_and_the_queue_goes_on(
+    stack: TaskStack,
+) -> None:
     stack.dispatcher.start()
     keys = [stack.put(f"{name}.png", n) for n, name in enumerate(["a", "deadly", "b", "c"])]
     worker = Service(stack.folder / "deadly", stack.env, "worker")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from encoder.errors import LithoscopeError
+from infra import task_renewal
 from infra.broker import open_broker
 from infra.index_server import stop_server
 from infra.redis_attempts import RedisAttempts
 from infra.settings_groups import DecodeSettings, StoreSettings
 from infra.store_errors import StoreAwayError
+from infra.task_names import ENCODE
 from infra.task_renewal import TaskRenewal
 from ingest_worker import stack_worker
 from ingest_worker.models import open_target
 from ingest_worker.patience import Patience
 from ingest_worker.patient_attempts import PatientAttempts
 from ingest_worker.stack_worker import Batch, StackWorker
+from ingest_worker.warming import Warming
 from stack_parts import RedisServer, png, small_bundle, wait_until, work_settings
 
 if TYPE_CHECKING:
@@ -149,6 +154,99 @@ def test_attempts_are_counted_for_each_collection(
     assert "3 workers died" in record.reason
 
 
+def test_the_live_model_is_open_before_there_is_work(
+    worker: StackWorker, versions: list[ModelVersion], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    first, second = (version.collection for version in versions)
+    with Warming(worker, seconds=0.05) as warming:
+        wait_until(warming.has_started)
+        assert f"collection {first}: its model is open" in caplog.text
+        assert worker.encode(Batch(keys=KEYS, collection=first)) == {"indexed": 3}
+        worker.site.models.switch(worker.site.index, versions[1])
+        wait_until(lambda: f"collection {second}: its model is open" in caplog.text)
+        warming.check()
+    assert worker.open_live() is None
+
+
+def test_without_a_live_model_a_worker_starts_all_the_same(worker: StackWorker) -> None:
+    with Warming(worker) as warming:
+        wait_until(warming.has_started)
+        warming.check()
+
+
+def test_a_worker_that_takes_no_uploads_opens_nothing_unasked(
+    worker: StackWorker, versions: list[ModelVersion]
+) -> None:
+    with Warming(worker, is_wanted=False) as warming:
+        wait_until(warming.has_started)
+    assert worker.open_live() == versions[0].collection
+
+
+def test_a_damaged_live_model_is_told_and_tried_again(
+    worker: StackWorker, versions: list[ModelVersion]
+) -> None:
+    site = worker.site
+    weights = next(
+        entry.key
+        for page in site.objects.pages(f"models/{versions[0].encoder}/")
+        for entry in page
+        if entry.key.endswith(".safetensors") and versions[0].version in entry.key
+    )
+    whole = site.objects.read(weights, max_bytes=1 << 30)
+    shutil.rmtree(site.settings.home / "cache", ignore_errors=True)
+    site.objects.put(weights, b"damaged")
+    with Warming(worker, seconds=0.05) as warming:
+        wait_until(warming.has_started)
+        with pytest.raises(LithoscopeError):
+            warming.check()
+        site.objects.put(weights, whole)
+        wait_until(lambda: _is_well(warming))
+    assert worker.encode(Batch(keys=KEYS, collection=versions[0].collection)) == {"indexed": 3}
+
+
+def test_a_worker_that_cannot_open_a_model_that_is_needed_settles_nothing(
+    worker: StackWorker, versions: list[ModelVersion]
+) -> None:
+    objects, batch = worker.site.objects, Batch(keys=KEYS, collection=versions[0].collection)
+    published = {
+        entry.key: objects.read(entry.key, max_bytes=1 << 30)
+        for page in objects.pages(f"models/{versions[0].encoder}/{versions[0].version}/")
+        for entry in page
+    }
+    assert published
+    worker.queue.send(KEYS, collection=batch.collection)
+    for key in published:
+        objects.delete(key)
+    with pytest.raises(LithoscopeError):
+        worker.encode(batch)
+    assert worker.queue.in_flight(batch.collection) == set(KEYS)
+    for key, content in published.items():
+        objects.put(key, content)
+    assert worker.encode(batch) == {"indexed": 3}
+
+
+@pytest.mark.parametrize("is_suspect", [False, True])
+def test_what_was_not_begun_when_a_worker_is_told_to_stop_is_sent_again(
+    worker: StackWorker, versions: list[ModelVersion], *, is_suspect: bool
+) -> None:
+    batch = Batch(keys=KEYS, collection=versions[0].collection, is_suspect=is_suspect)
+    worker.stopping.set()
+    assert worker.encode(batch) == {}
+    assert worker.queue.waiting(ENCODE) == (1, 0, 3)
+    assert worker.queue.in_flight(batch.collection) == set(KEYS)
+    worker.stopping.clear()
+    assert worker.encode(batch) == {"indexed": 3}
+
+
+def _is_well(warming: Warming) -> bool:
+    try:
+        warming.check()
+    except LithoscopeError:
+        return False
+    return True
+
+
 def test_a_store_that_is_away_leaves_the_batch_to_be_done_again(settings: Settings) -> None:
     store = StoreSettings(folder=settings.home / "not mounted")
     with StackWorker(settings.model_copy(update={"store": store})) as worker:
@@ -187,3 +285,26 @@ def test_times_of_running_tasks_are_renewed_and_those_of_lost_ones_are_not_made(
         client.zadd("unacked_index", {"mine": 1.0})
         time.sleep(0.5)
         assert client.zscore("unacked_index", "mine") == 1.0
+
+
+def test_a_task_that_gets_on_no_further_is_given_to_others(
+    broker: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_renewed() -> bool:
+        return (client.zscore("unacked_index", "mine") or 0) > 1.0
+
+    def stays() -> bool:
+        client.zadd("unacked_index", {"mine": 1.0})
+        time.sleep(0.5)
+        return not is_renewed()
+
+    with (
+        broker.client as client,
+        TaskRenewal(open_broker(settings), 0.4) as renewal,
+        renewal.renewing("mine"),
+    ):
+        monkeypatch.setattr(task_renewal, "STALLED_SECONDS", 0.0)
+        wait_until(stays)
+        monkeypatch.setattr(task_renewal, "STALLED_SECONDS", 60.0)
+        renewal.get_on()
+        wait_until(is_renewed)

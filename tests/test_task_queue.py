@@ -81,7 +81,7 @@ def test_any_key_can_be_in_flight(queue: TaskQueue) -> None:
 
 def test_what_is_settled_is_in_flight_no_more_unless_it_was_sent_again(queue: TaskQueue) -> None:
     queue.send(["scans/a", "scans/b"], collection=LIVE)
-    began = time.time()
+    began = queue.now()
     queue.send(["scans/b"], collection=LIVE)  # it changed while it was worked on
     queue.settle(["scans/a", "scans/b", "scans/c"], collection=LIVE, began=began)
     assert queue.in_flight(LIVE) == {"scans/b"}
@@ -174,6 +174,35 @@ def test_a_full_broker_is_waited_for(queue: TaskQueue, broker: RedisServer) -> N
                 queue.request(SWEEP)
         finally:
             admin.config_set("maxmemory", 0)
+
+
+def test_what_is_no_task_hides_nothing(queue: TaskQueue, broker: RedisServer) -> None:
+    foreign = ["no json", "[1]", '{"headers": null}', b"\xff", "null"]
+    with broker.client as client:
+        for each in foreign:
+            client.rpush(ENCODE, each)
+            client.hset("unacked", f"foreign {each!r}", each)
+            queue.send(["scans/a"], collection=LIVE)
+            assert queue.in_flight(LIVE) == {"scans/a"}
+            assert queue.waiting(ENCODE).keys == 1
+            assert queue.oldest_seconds(ENCODE) is None
+
+
+def test_times_are_the_brokers_whatever_a_machines_clock_says(
+    queue: TaskQueue, broker: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = queue.now()
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    queue.send(["scans/a"], collection=LIVE)
+    (message,) = messages(broker, ENCODE)
+    assert message["headers"]["lithoscope_sent"] >= began  # type: ignore[index]
+    age = queue.oldest_seconds(ENCODE)
+    assert age is not None
+    assert age < 60
+    queue.settle(["scans/a"], collection=LIVE, began=began)  # it was sent since
+    assert queue.in_flight(LIVE) == {"scans/a"}
+    queue.settle(["scans/a"], collection=LIVE)
+    assert queue.in_flight(LIVE) == set()
 
 
 def test_a_queue_of_another_kind_is_told(queue: TaskQueue, broker: RedisServer) -> None:

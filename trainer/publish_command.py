@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 RELEASE_NAME = "release.json"
 """File of the run's folder that tells what the gate found."""
 
+_FORCED = "forced"
+"""Outcome of a refusal that was overruled: what was published so goes live by its name only."""
 
 _DRAFT = ".release-"
 _ABANDONED_SECONDS = 3600.0
@@ -104,7 +106,8 @@ def run_publish(request: PublishRequest) -> int:
                 return 1
             version = _publish(site, run, card=_card(run, findings))
             typer.echo(f"{version.bundle_id} is published")
-            if site.settings.broker.url is not None:
+            is_let_through = findings.verdict.outcome != _FORCED
+            if is_let_through and site.settings.broker.url is not None:
                 begin_rollout(site, version)
         typer.echo(_next_step(site, version))
     return 0

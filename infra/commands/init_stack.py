@@ -28,16 +28,21 @@ _PAUSE_SECONDS = 2.0
 Answer = TypeVar("Answer")
 
 
-def init_stack() -> None:
+def init_stack(*, former_index_password: str | None = None) -> None:
     """Make the bucket, have it tell of what happens in it, and set the index's password.
 
     What is there already stays as it is.
+
+    Args:
+        former_index_password: The index's password that is replaced by the one of the settings;
+            none: its first one, where it is new.
 
     Raises:
         SettingsError: A password is one that everybody knows.
         StoreAwayError: The store stayed away, or does not reach the broker.
         StoreRefusedError: The account may not.
-        IndexUnavailableError: The index stayed away, or refuses the password.
+        IndexUnavailableError: The index stayed away.
+        VectorIndexError: The index refuses the passwords.
     """
     settings = load_settings()
     if settings.store.kind != "s3" and settings.index.address is None:
@@ -47,7 +52,9 @@ def init_stack() -> None:
     if settings.store.kind == "s3":
         _prepare_bucket(settings)
     if settings.index.address is not None:
-        is_new = _keep_trying(lambda: ensure_index_password(settings.index))
+        is_new = _keep_trying(
+            lambda: ensure_index_password(settings.index, former=former_index_password)
+        )
         typer.echo(f"index {settings.index.address}: {'password set' if is_new else 'as it was'}")
 
 
@@ -59,6 +66,9 @@ def _prepare_bucket(settings: Settings) -> None:
         typer.echo(f"bucket {bucket}: there")
         if settings.broker.url is None:
             typer.echo("no broker is set: the bucket tells nobody of what happens in it")
+            return
+        if not settings.store.notifies:
+            typer.echo("the bucket tells nobody of what happens in it: the sweep finds what is new")
             return
         is_new = _keep_trying(store.ensure_notifications)
         typer.echo(f"notifications of bucket {bucket}: {'set' if is_new else 'as they were'}")

@@ -62,7 +62,8 @@ def bring_up(folder: Path, files: list[Path], *, workers: int) -> bool:
     """
     if _supervisor_lives(folder):
         return False
-    folder.mkdir(parents=True, exist_ok=True)
+    # What people uploaded is in it, and what the services are asked with.
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _end_left_over(folder)
     _forget_taken_ports(folder)
     plan = plan_of(folder, files, workers=workers)

@@ -33,6 +33,13 @@ _INSTALL = {
     "milvus": "pip install milvus==2.3.5 setuptools (x86-64 Linux only)",
 }
 
+_BROKER_PASSWORD = "REDISCLI_AUTH"  # noqa: S105  a variable's name
+_BROKER = """exec "$0" - "$@" <<END
+{}
+END
+"""
+"""Everybody on the machine sees a process's words, but not what it is given to read."""
+
 _MILVUS_CLIENTS, _MILVUS_METRICS = 19530, 9091
 _MILVUS_OTHERS = range(1, len(PORT_NAMES) + 1)
 """Stand-ins for ports that a container's Milvus has for itself: nobody names them."""
@@ -189,12 +196,15 @@ def _ours(service: Service, place: Place) -> Launch:
 
 
 def _redis(service: Service, place: Place) -> Launch:
-    """The last of options that are given twice counts."""
-    port, words = place.ports[6379], service.command[1:]
+    """The last of options that are given twice counts; a password is read from the environment."""
+    port, words = place.ports[6379], service.command
+    # Options follow the server's name, or the shell's script and its name.
+    given = words[4:] if words[:2] == ("sh", "-c") else words[1:]
     options = ("--port", str(port), "--bind", LOOPBACK, "--dir", str(place.folders["/data"]))
-    password = words[words.index("--requirepass") + 1] if "--requirepass" in words else ""
+    password = service.environment.get(_BROKER_PASSWORD, "")
+    script = _BROKER.format(f'requirepass "${_BROKER_PASSWORD}"' if password else "")
     return Launch(
-        command=(find_redis(), *words, *options, "--daemonize", "no"),
+        command=("sh", "-c", script, find_redis(), *given, *options, "--daemonize", "no"),
         environment=service.environment,
         probe=RedisProbe(port, password),
     )

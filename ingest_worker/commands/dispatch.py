@@ -16,6 +16,7 @@ from infra.health import serve_health
 from infra.logs import configure_logs
 from infra.settings import SettingsError, env_name, load_settings
 from infra.site import open_site
+from infra.store_errors import StoreAwayError
 from infra.task_queue import TaskQueue
 from ingest_worker.dispatcher import Dispatcher
 from ingest_worker.patience import Patience
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import redis
 
     from infra.settings import Settings
+    from infra.site import Site
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ def run_dispatch() -> int:
 
 
 def dispatch(settings: Settings, stop: threading.Event) -> None:
-    """Pass events on until told to stop.
+    """Pass events on until told to stop. It is alive at once, and ready when its store answers.
 
     Args:
         settings: The settings.
@@ -67,13 +69,19 @@ def dispatch(settings: Settings, stop: threading.Event) -> None:
     with ExitStack() as stack:
         client = stack.enter_context(closing(open_broker(settings)))
         queue = stack.enter_context(TaskQueue(settings))
-        site = stack.enter_context(Patience(stop=stop).keep_trying(lambda: open_site(settings)))
+        opening = stack.enter_context(closing(_Opening(settings)))
         checks = {
             "broker": lambda: _ping(client),
-            "index": site.index.live,
-            "store": lambda: next(site.objects.pages("metadata/", page_size=1), None),
+            "index": lambda: opening.site.index.live(),  # noqa: PLW0108  not opened yet
+            "store": lambda: next(opening.site.objects.pages("metadata/", page_size=1), None),
         }
         stack.enter_context(serve_health(settings, "dispatcher", checks=checks))
+        try:
+            site = Patience(stop=stop).keep_trying(opening.open)
+        except StoreAwayError:
+            if stop.is_set():
+                return
+            raise
         _LOG.info("passing on events of the bucket %s", settings.store.bucket)
         Dispatcher(
             journal=EventJournal(client, settings.broker.events_key),
@@ -82,6 +90,33 @@ def dispatch(settings: Settings, stop: threading.Event) -> None:
             work=settings.work,
             find_collections=lambda: list(fed_collections(site)),
         ).run(stop)
+
+
+class _Opening:
+    """The site, which can be opened once its store answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._site: Site | None = None
+
+    @property
+    def site(self) -> Site:
+        """The site.
+
+        Raises:
+            StoreAwayError: Its store has not answered yet.
+        """
+        if self._site is None:
+            raise StoreAwayError("has not answered yet; its address is asked again and again")
+        return self._site
+
+    def open(self) -> Site:
+        self._site = open_site(self._settings)
+        return self._site
+
+    def close(self) -> None:
+        if self._site is not None:
+            self._site.close()
 
 
 def _ping(client: redis.Redis) -> None:

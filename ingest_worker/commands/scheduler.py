@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
+import celery.app.amqp  # noqa: F401  Celery would while a SIGTERM may come, which needs it as well
 from celery.apps.beat import Beat
 from celery.signals import setup_logging
 

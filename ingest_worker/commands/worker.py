@@ -10,10 +10,11 @@ from infra.default_secrets import refuse_default_secrets
 from infra.health import serve_health
 from infra.logs import configure_logs
 from infra.settings import SettingsError, load_settings
-from infra.task_names import QUEUES
+from infra.task_names import ENCODE, QUEUES
 from infra.task_renewal import TaskRenewal
 from ingest_worker.app import make_app, run_celery
 from ingest_worker.stack_worker import StackWorker
+from ingest_worker.warming import Warming
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,12 +48,22 @@ def run_worker(queues: Sequence[str]) -> int:
         seconds = settings.broker.visibility_seconds
         renewal = stack.enter_context(TaskRenewal(open_broker(settings), seconds))
         client = stack.enter_context(closing(open_broker(settings)))
+        is_for_uploads = not queues or ENCODE in queues
+        warming = stack.enter_context(Warming(worker, is_wanted=is_for_uploads))
         checks = {
             "broker": lambda: _ping(client),
             "index": lambda: worker.site.index.live(),  # noqa: PLW0108  opened when asked, not now
+            "live model": warming.check,
+            "work": worker.faults.check,
             "store": lambda: next(worker.site.objects.pages("metadata/", page_size=1), None),
         }
-        stack.enter_context(serve_health(settings, "worker", checks=checks))
+        health = serve_health(
+            settings,
+            "worker",
+            checks=checks,
+            has_started=lambda: warming.has_started() and worker.faults.is_well,
+        )
+        stack.enter_context(health)
         app = make_app(settings, worker, renewal=renewal)
         return run_celery(app, settings, queues=queues or QUEUES)
 

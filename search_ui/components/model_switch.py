@@ -34,7 +34,7 @@ def model_switch(found: ModelState) -> None:
     if found.former is not None and st.button(
         f"Roll back to {found.former.bundle_id}", icon=":material/undo:", key="roll_back"
     ):
-        _confirm(found.former, expected)
+        _confirm(found.former, expected, is_back=True)
     by_name = {each.bundle_id: each for each in others}
     chosen = st.selectbox("Or another one", list(by_name), index=None, key="other_model")
     if chosen is not None and st.button("Make it live", key="make_live"):
@@ -42,7 +42,7 @@ def model_switch(found: ModelState) -> None:
 
 
 @st.dialog("Change the live model?")
-def _confirm(version: ModelVersion, expected: str | None) -> None:
+def _confirm(version: ModelVersion, expected: str | None, *, is_back: bool = False) -> None:
     st.markdown(
         f"Searches ask **{escaped(version.bundle_id)}** at once, instead of "
         f"**{escaped(expected or 'none')}**. What came since it was live is missing until it has "
@@ -53,7 +53,7 @@ def _confirm(version: ModelVersion, expected: str | None) -> None:
         st.rerun()
     if yes.button("Make it live", type="primary", key="confirm_model", width="stretch"):
         with guarded():
-            is_caught_up = make_live(resources.site(), version, expected=expected)
+            is_caught_up = make_live(resources.site(), version, expected=expected, is_back=is_back)
             resources.meter().forget()
             how = (
                 "workers catch it up in the background"
