@@ -16,6 +16,7 @@ from encoder.errors import printable
 from encoder.sandbox.scratch import ScratchFolder
 from search_ui.query_pictures import QueryPicture
 from search_ui.requests import SearchError
+from search_ui.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,6 +106,7 @@ class QueryEncoder:
         *,
         part: FilePart,
         pixel_size_um: float | None = None,
+        watch: Stopwatch | None = None,
     ) -> Encoded:
         """Turn the slices of a file into vectors, and predict their properties.
 
@@ -115,6 +117,7 @@ class QueryEncoder:
             version: The model.
             part: What is wanted of it.
             pixel_size_um: Of the file; None for what itself tells.
+            watch: Measures decoding and encoding, or None.
 
         Returns:
             Of Q slices.
@@ -123,6 +126,7 @@ class QueryEncoder:
             ScanError: The file can't be used.
             LithoscopeError: The model can't be loaded, or there is no such slice.
         """
+        watch = watch or Stopwatch()
         key = (version.bundle_id, path, _signs(path), part, pixel_size_um)
         with self._lock:
             preprocessing = self._load(version).encoder.preprocessing
@@ -130,14 +134,16 @@ class QueryEncoder:
                 self._encoded[key] = self._encoded.pop(key)
                 return self._encoded[key]
         options = part.options(DecodeOptions.for_encoding(preprocessing, part.read))
-        scan = self._decoders().decode(path, options)  # others may go on meanwhile
+        with watch.stage("decode"):
+            scan = self._decoders().decode(path, options)  # others may go on meanwhile
         if not scan.slices:
             raise _no_such_slice(scan, part, n_slices=len(options.slicing.places(scan.info)))
         told = scan.info.pixel_size_um
         pixels = np.stack([piece.pixels for piece in scan.slices])
-        encoded = self._in_turns(
-            pixels, version, pixel_size_um=told if pixel_size_um is None else pixel_size_um
-        )
+        with watch.stage("encode"):
+            encoded = self._in_turns(
+                pixels, version, pixel_size_um=told if pixel_size_um is None else pixel_size_um
+            )
         with self._lock:
             self._encoded[key] = encoded
             while len(self._encoded) > _REMEMBERED:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from search_ui.fetched_files import FetchedFiles
     from search_ui.kept_queries import KeptFile, KeptQueries
     from search_ui.live import LiveModel
+    from search_ui.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,6 +71,7 @@ class Lookup:
         kept: Uploaded files.
         fetched: Local copies of indexed scans.
         live: The live model, or why there is none.
+        watch: Measures what is done to files.
     """
 
     site: Site
@@ -78,6 +80,7 @@ class Lookup:
     kept: KeptQueries
     fetched: FetchedFiles
     live: LiveModel
+    watch: Stopwatch
 
     def find(self, query: Query) -> Sought:
         """Look one thing up.
@@ -163,7 +166,9 @@ class Lookup:
         )
         pixel_size_um = rows[0].numbers.get("pixel_size_um")
         with self.fetched.at_hand(f"{key}\0{record.etag}", fetch) as path:
-            return self.encoder.encode(path, version, part=part, pixel_size_um=pixel_size_um)
+            return self.encoder.encode(
+                path, version, part=part, pixel_size_um=pixel_size_um, watch=self.watch
+            )
 
     def _file(self, query: FileQuery) -> Sought:
         _check_file(query.path)
@@ -176,6 +181,7 @@ class Lookup:
             version,
             part=FilePart(read=query.read, slice_index=query.slice_index, region=query.region),
             pixel_size_um=None if metadata is None else metadata.pixel_size_um,
+            watch=self.watch,
         )
         twins = identifier.twins(query.path)
         told = identity.origin

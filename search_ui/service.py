@@ -222,6 +222,7 @@ class SearchService:
             kept=self.kept,
             fetched=self._fetched,
             live=live.model,
+            watch=watch,
         )
         sought = [lookup.find(query) for query in request.queries]
         vectors = np.concatenate([each.vectors for each in sought])
