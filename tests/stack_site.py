@@ -23,7 +23,7 @@ from infra.native_stack.stack import NativeStack
 from infra.native_stack.state import StackState
 from infra.settings import PREFIX, Settings
 from infra.settings_groups import DELIMITER
-from object_stores import minio_binary
+from programs import minio_binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

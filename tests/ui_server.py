@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from programs import chromium_binary
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -28,7 +29,6 @@ SECONDS = 60.0
 
 PATIENCE = 180.0
 """For what processes are waited for: those of a busy machine take their time to start."""
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -124,10 +124,10 @@ def chromium() -> Iterator[Browser]:
     """A real browser; a new context of it is a new person."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  not needed by other tests
 
-    assert CHROMIUM is not None, "no Chromium; install it: apt-get install chromium"
+    binary = chromium_binary()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS), timeout=SECONDS * 1000
+            executable_path=binary, args=list(CHROMIUM_OPTIONS), timeout=SECONDS * 1000
         )
         yield browser
         browser.close()
