@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,10 +11,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from bundle_samples import made_bundle
-from infra.folder_store import FolderStore
-from infra.store_errors import StoreAwayError
 from ingest_worker.models import open_target
-from memory_site import index_scan, memory_site, put_scans, refuse
+from memory_site import AwayStore, index_scan, memory_site, put_scans, refuse
 from search_ui import resources
 from ui_server import ROOT, SECONDS
 
@@ -26,24 +24,6 @@ if TYPE_CHECKING:
     from infra.site import Site
 
 MAIN = ROOT / "search_ui" / "app" / "main.py"
-
-
-class AwayStore(FolderStore):
-    """A folder that a test can take away."""
-
-    is_away = False
-    stores_before_it_is_away = 99
-
-    def put(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  the store's own
-        self.stores_before_it_is_away -= 1
-        if self.stores_before_it_is_away < 0:
-            raise StoreAwayError(f"{self.root}: the object store does not answer; try again later")
-        return super().put(*arguments, **options)
-
-    def pages(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  the store's own
-        if self.is_away:
-            raise StoreAwayError(f"{self.root}: the object store does not answer; try again later")
-        return super().pages(*arguments, **options)
 
 
 @pytest.fixture
