@@ -171,7 +171,7 @@ class SearchService:
             shown = {each.identity: each for found in (picked, *views.values()) for each in found}
             ranks, ranked = self._ranks(search, list(shown.values()))
         with watch.stage("count"):
-            funnel = _funnel(search, shown=len(picked))
+            funnel = _funnel(search, shown=_passed(search, picked, views=views))
 
         def told(found: list[Found]) -> tuple[SearchHit, ...]:
             return _hits(found, search=search, ranks=ranks)
@@ -309,6 +309,16 @@ def _funnel(search: _Search, *, shown: int) -> Funnel:
         steps.append(FunnelStep(step=step.name, slices=collection.count_stored(so_far)))
     steps.append(FunnelStep(step="shown", slices=shown))
     return Funnel(steps=tuple(steps), hidden_own=hidden, exact=search.is_clean)
+
+
+def _passed(search: _Search, picked: list[Found], *, views: Mapping[View, list[Found]]) -> int:
+    """Slices that are shown, but for those of the row of its own sample where that is hidden."""
+    rows = [
+        found
+        for view, found in views.items()
+        if search.hidden is None or view is not View.SAME_SAMPLE
+    ]
+    return len({each.identity for found in (picked, *rows) for each in found})
 
 
 def _model_facts(search: _Search) -> ModelFacts:

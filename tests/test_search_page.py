@@ -141,6 +141,15 @@ def test_words_are_chips_and_what_is_not_understood_is_said(app: AppTest) -> Non
     assert any("purple" in each.value for each in app.warning)
 
 
+def test_words_that_cannot_be_asked_for_are_refused_in_a_line(app: AppTest) -> None:
+    look_for(app, "volume")
+    say(app, "5000 hits")
+    assert [each.value for each in app.error] == ["search: 5000 hits asked for; ask for 1 to 1000"]
+    say(app, "5 hits")
+    assert not app.error
+    assert app.number_input(key="k").value == 5
+
+
 def test_filters_that_nothing_passes_are_said_and_cleared(app: AppTest) -> None:
     look_for(app, "volume")
     sound(app.slider(key="min_similarity").set_value(1.0).run())
@@ -153,8 +162,8 @@ def test_filters_that_nothing_passes_are_said_and_cleared(app: AppTest) -> None:
 def test_three_rows(app: AppTest) -> None:
     look_for(app, "volume")
     sound(app.segmented_control(key="mode").set_value("Three rows").run())
-    titles = [each.value for each in app.markdown if each.value.startswith("### :")]
-    assert [title.split("] ")[1] for title in titles] == [
+    bodies = [each.proto.body for each in app.get("html")]
+    assert [found[1] for body in bodies if (found := re.search("</span> (.*)</h3>", body))] == [
         "Same sample",
         "Same reservoir, other samples",
         "Other reservoirs",
@@ -203,6 +212,50 @@ def test_a_link_opens_the_same_in_another_browser(app: AppTest) -> None:
     again = opened(**{name: str(value) for name, value in app.query_params.items()})
     assert cards(again) == cards(app)
     assert again.multiselect(key="exclude_reservoirs").value == ["E2"]
+
+
+def test_going_back_opens_the_former_search(app: AppTest) -> None:
+    look_for(app, "volume")
+    before = parameters(app)
+    press(app, "Exclude reservoir E2")
+    went_back = go_to(app, before)
+    assert went_back.multiselect(key="exclude_reservoirs").value == []
+    assert len(cards(went_back)) == 3
+
+
+def test_a_click_that_a_busy_browser_tells_with_a_former_address_is_not_undone(
+    app: AppTest,
+) -> None:
+    look_for(app, "volume")
+    before = parameters(app)
+    press(app, "Exclude reservoir E2")
+    app.query_params.clear()
+    app.query_params.update(before)
+    say(app, "at most 1 per sample")
+    chips = [each.label for each in app.button if each.key and each.key.startswith("chip_")]
+    assert chips == ["not from reservoir E2", "at most 1 per sample"]
+    assert parameters(app)["not"] == "E2"
+
+
+def test_who_begins_anew_has_no_address_and_may_go_back(app: AppTest) -> None:
+    look_for(app, "volume")
+    before = parameters(app)
+    press(app, "Begin anew")
+    assert parameters(app) == {}
+    assert "What is this rock like" in app.markdown[0].value
+    assert len(cards(go_to(app, before))) == 3
+
+
+def parameters(test: AppTest) -> dict[str, str]:
+    """What the address asks for."""
+    return {name: value[0] for name, value in test.query_params.items()}
+
+
+def go_to(test: AppTest, parameters: dict[str, str]) -> AppTest:
+    """Let the browser go to another address of the page."""
+    test.query_params.clear()
+    test.query_params.update(parameters)
+    return sound(test.run())
 
 
 def test_a_damaged_link_is_told_in_a_line(search_site: SearchSite) -> None:

@@ -166,6 +166,9 @@ def test_one_slice_and_views(indexed: World) -> None:
         assert ids([hit.row for hit in result.views[name]]) == ids(expected)
         assert {hit.view for hit in result.views[name]} == {name}
     assert View.SAME_SAMPLE not in {hit.view for hit in result.hits}
+    rows = (result.hits, result.views[View.SAME_RESERVOIR], result.views[View.OTHER_RESERVOIRS])
+    shown = {hit.row.row_id for hits in rows for hit in hits}
+    assert result.funnel.steps[-1].slices == len(shown)  # as far as filters decide
     (facts,) = result.queries
     assert (facts.n_slices, facts.reservoir, facts.sample) == (1, "E1", "S1")
 

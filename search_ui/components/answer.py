@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from search_ui.library import LibraryOverview
     from search_ui.results import SearchHit, SearchResult
 
-_COLORS = {
-    View.SAME_SAMPLE: "blue",
-    View.SAME_RESERVOIR: "orange",
-    View.OTHER_RESERVOIRS: "green",
-}
-"""Streamlit's own words for the colours of `MARKS`."""
 _EMPTY = {
     View.SAME_SAMPLE: "No other slice of its sample is indexed, or passes the filters.",
     View.SAME_RESERVOIR: "No other sample of its reservoir is indexed, or passes the filters.",
@@ -115,7 +109,10 @@ def _timings(result: SearchResult) -> str:
 def _rows(result: SearchResult) -> None:
     for view, hits in result.views.items():
         mark = MARKS[view]
-        st.markdown(f"### :{_COLORS[view]}[{mark.sign}] {VIEW_TITLES[view].capitalize()}")
+        st.html(
+            f'<h3 class="litho-head"><span style="color:{mark.color}" aria-hidden="true">'
+            f"{mark.sign}</span> {VIEW_TITLES[view].capitalize()}</h3>"
+        )
         narrowed = _narrowed(hits)
         if narrowed:
             gallery(narrowed, name=str(view), ranked=result.ranked, is_row=True)

@@ -48,6 +48,7 @@ OPTIONS: Mapping[str, object] = {
 STYLE = f"""
 <style>
 .stMainBlockContainer {{ padding: 4.4rem 2.2rem 3rem; max-width: 1800px; }}
+@media (max-width: 900px) {{ .stMainBlockContainer {{ padding-inline: 1.2rem; }} }}
 [data-testid="stSidebarUserContent"] {{ padding-bottom: 2rem; }}
 .litho-pic {{
   position: relative; background: light-dark(#E9EDEC, #0B1012); border-radius: 0.4rem;
@@ -69,6 +70,9 @@ STYLE = f"""
 .litho-text .whose {{
   display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
 }}
+[class*="st-key-card_find_"] .litho-text .line:first-child {{
+  display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; white-space: normal;
+}}
 .litho-text .sub {{ padding-left: 0.6rem; font-size: 0.8rem; }}
 .litho-text .dim, .litho-dim {{ opacity: 0.72; }}
 .litho-text .line {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
@@ -81,6 +85,7 @@ STYLE = f"""
 }}
 .litho-sim {{ display: flex; justify-content: space-between; gap: 0.5rem; }}
 [class*="st-key-card_"] {{ position: relative; }}
+.stGridCell [data-testid="stLayoutWrapper"]:has(> [class*="st-key-card_"]) {{ flex-grow: 1; }}
 [class*="st-key-card_"]:has(.litho-marked) {{ border-color: {QUERY.color}; border-width: 2px; }}
 [class*="st-key-open_"] {{ position: absolute !important; inset: 0 0 2.6rem 0; z-index: 2; }}
 [class*="st-key-open_"] .stButton, [class*="st-key-open_"] button {{
@@ -120,9 +125,15 @@ STYLE = f"""
   margin: 0; padding: 0 !important;
 }}
 .litho-facts dt {{ opacity: 0.72; }}
+@media (min-width: 1100px) {{
+  [role="dialog"] .litho-facts {{ grid-template-columns: repeat(2, max-content 1fr); }}
+}}
+[role="dialog"] h3 {{ font-size: 1.1rem; }}
 .litho-facts dt, .litho-facts dd {{ margin: 0; padding: 0; }}
 .litho-facts dd {{ overflow-wrap: anywhere; }}
 [data-testid="stForm"] [data-testid="InputInstructions"] {{ display: none; }}
+/* What is looked at again every few seconds does not fade each time. */
+.st-key-indexing [data-stale="true"] {{ opacity: 1 !important; }}
 /* What the page has moved on from is not shown until Streamlit takes it away. */
 .stApp:has(.st-key-busy [data-testid="stSkeletonElement"]) .st-key-answer {{ display: none; }}
 .stGrid[class*="st-key-gallery_"], .stGrid[class*="st-key-two_"] {{ padding-top: 2px !important; }}

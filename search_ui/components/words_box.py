@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from search_ui.library import LibraryOverview
     from search_ui.query_words import Chip, Names
 
-_HINT = "such as: exclude reservoir E2, porosity 0.15 to 0.25, only micro-CT"
+_KEY = "words"
+_HINT = "such as: not from this reservoir"
+_EXAMPLES = (
+    "Names, ranges, kinds of imaging: “exclude reservoir E2”, “porosity 0.15 to 0.25”, "
+    "“at most 3 per sample”, “only micro-CT”."
+)
 
 
 def words_box(overview: LibraryOverview) -> None:
@@ -28,25 +33,35 @@ def words_box(overview: LibraryOverview) -> None:
         overview: What is indexed, and can be named.
     """
     state = page_state()
-    key = "words"
     with st.form("words_form", clear_on_submit=True, border=False):
         line = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
-        text = line.text_input(
-            "Filter in your own words", key=key, placeholder=_HINT, icon=":material/edit:"
+        line.text_input(
+            "Filter in your own words", key=_KEY, placeholder=_HINT, icon=":material/edit:"
         )
-        is_said = line.form_submit_button("Apply", icon=":material/keyboard_return:")
-    if is_said and text:
-        understood = understand(text, _names(state, overview))
-        state.not_understood = understood.not_understood
-        try:
-            state.wish = understood.apply(state.wish)
-        except LithoscopeError as error:
-            tell(error)
-        else:
-            st.rerun()
+        line.form_submit_button(
+            "Apply", icon=":material/keyboard_return:", on_click=_apply, args=(overview,)
+        )
+    if state.refused is not None:
+        tell(state.refused)
     _chips()
     for words in state.not_understood:
         st.warning(f"Not understood: {escaped(words)}", icon=":material/help:")
+
+
+def _apply(overview: LibraryOverview) -> None:
+    """Ask for what was said: called before the page, so that no later click can overtake it."""
+    state = page_state()
+    text = st.session_state[_KEY]
+    if not text:
+        return
+    understood = understand(text, _names(state, overview))
+    state.not_understood = understood.not_understood
+    try:
+        state.wish = understood.apply(state.wish)
+    except LithoscopeError as error:
+        state.refused = error
+    else:
+        state.refused = None
 
 
 def _names(state: PageState, overview: LibraryOverview) -> Names:
@@ -60,6 +75,7 @@ def _chips() -> None:
     state = page_state()
     chips = chips_of(replace(state.wish, three_rows=False))
     if not chips:
+        st.caption(_EXAMPLES)
         return
     with st.container(horizontal=True, gap="xsmall", key="chips"):
         for number, chip in enumerate(chips):
@@ -79,4 +95,4 @@ def _remove(chips: tuple[Chip, ...], gone: Chip) -> None:
     fresh = replace(blank(), queries=state.wish.queries, three_rows=state.wish.three_rows)
     left = Understood(chips=without(chips, gone))
     state.wish = left.apply(fresh)
-    state.not_understood = ()
+    state.not_understood, state.refused = (), None

@@ -38,7 +38,7 @@ def render() -> None:
             adding_form(overview)
         else:
             st.info("Adding scans is for editors; ask one of them.", icon=":material/lock:")
-    with tabs[2]:
+    with tabs[2], st.container(key="indexing"):
         indexing()
 
 
