@@ -288,20 +288,26 @@ class Collection:
         Raises:
             VectorIndexError: A vector of another size or not finite, or a limit out of range.
         """
-        return self.search_many(vector[np.newaxis], limit=limit, where=where)[0]
+        return self.search_any(vector[np.newaxis], limit=limit, where=where)
 
-    def search_many(
+    @property
+    def merges(self) -> bool:
+        """Whether a search for several vectors costs hardly more than one for a single vector."""
+        return self._store.merges
+
+    def search_any(
         self, vectors: NDArray[np.float32], *, limit: int, where: Filter | None = None
-    ) -> list[list[Hit]]:
-        """The committed slices nearest to each of several queries: see `search`.
+    ) -> list[Hit]:
+        """The committed slices nearest to any of several queries: see `search`.
 
         Args:
             vectors: (Q, D) queries.
-            limit: Most hits for each query, 1 to `MAX_LIMIT`.
+            limit: Most hits, 1 to `MAX_LIMIT`.
             where: Filter, or None.
 
         Returns:
-            For each query, its hits; fewer than ``limit`` only if there are no more.
+            Each slice once, with its distance to the nearest query; fewer than ``limit`` only if
+            there are no more.
 
         Raises:
             VectorIndexError: As `search`.
@@ -311,23 +317,19 @@ class Collection:
         search = partial(
             self._store.search, self.name, vectors.astype(np.float32), columns=self._tables.columns
         )
-        found = search_live(search, self._live_pairs, limit=limit, where=where)
         return [
-            [
-                Hit(distance=distance, row=slice_from_row(row, self._tables.numbers))
-                for distance, row in hits
-            ]
-            for hits in found
+            Hit(distance=distance, row=slice_from_row(row, self._tables.numbers))
+            for distance, row in search_live(search, self._live_pairs, limit=limit, where=where)
         ]
 
     def nearest_stored(
         self, vectors: NDArray[np.float32], *, limit: int
-    ) -> list[list[tuple[float, str]]]:
+    ) -> list[tuple[float, str]]:
         """Search for distances and row ids alone, of scans that are being written too: for ranks.
 
         Args:
             vectors: (Q, D) queries.
-            limit: Most rows for each query, 1 to `MAX_LIMIT`.
+            limit: Most rows, 1 to `MAX_LIMIT`.
 
         Raises:
             VectorIndexError: As `search`.
@@ -335,7 +337,7 @@ class Collection:
         check_queries(vectors, limit, dimension=self.schema.dimension)
         queries = vectors.astype(np.float32)
         found = self._store.search(self.name, queries, where=None, columns=(), limit=limit)
-        return [[(distance, row[KEY]) for distance, row in hits] for hits in found]
+        return [(distance, row[KEY]) for distance, row in found]
 
     def _live_pairs(self, pairs: set[Pair]) -> set[Pair]:
         records = self._tables.records_of(sorted({key for key, _ in pairs}))
