@@ -22,10 +22,15 @@ _SHOW, _MODELS = "show", "models"
 
 
 def open_link() -> None:
-    """Take over the search that the address names, unless it is the page's own."""
+    """Take over the search that the address names, unless it is the page's own.
+
+    Nor where something was chosen on the page just now: a browser that is busy tells of a click
+    with the address from before the last one, which would undo that. Going back tells of none.
+    """
     state = page_state()
     params = st.query_params.to_dict()
-    if not params or params == state.written:
+    has_chosen = state.shown is not None and state.shown != state.chosen
+    if not params or params == state.written or has_chosen:
         return
     state.written = params
     try:
@@ -36,13 +41,24 @@ def open_link() -> None:
         tell(error)
 
 
-def write_link(result: SearchResult) -> None:
+def forget_link() -> None:
+    """Let the address name nothing, once what it named is looked for no more."""
+    state = page_state()
+    if state.shown is not None:
+        st.query_params.clear()
+        state.written, state.shown = {}, None
+
+
+def write_link(result: SearchResult | None) -> None:
     """Let the address name the search that is shown; say what has changed since its link.
 
     Args:
-        result: Its answer.
+        result: Its answer; None where it could not be answered.
     """
     state = page_state()
+    if result is None:
+        state.shown = state.chosen
+        return
     if state.link is not None:
         state.notes = changes(state.link, resources.service(), result=result)
         state.link = None
@@ -54,7 +70,7 @@ def write_link(result: SearchResult) -> None:
         params = {}
     if params != st.query_params.to_dict():
         st.query_params.from_dict(params)
-    state.written = params
+    state.written, state.shown = params, state.chosen
 
 
 def address() -> str | None:

@@ -17,6 +17,7 @@ from search_ui.requests import ObjectQuery, Query, SearchRequest, UploadQuery
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from encoder.errors import LithoscopeError
     from search_ui.comparing import Comparison
     from search_ui.permalinks import Link
     from search_ui.query_pictures import QueryPicture
@@ -66,6 +67,7 @@ class PageState:
         answered: The last answer.
         opened: Slice that is looked at closely, by `SliceRow.row_id`.
         not_understood: What was not, of the last words.
+        refused: Why the last words can't be asked for.
         notes: What is to be said of the link that was opened.
         serial: Grows when widgets have to begin anew.
         pictures: Pictures of what is looked for, with their longest sides.
@@ -73,6 +75,7 @@ class PageState:
         mode: How the answer is shown.
         compared: What two models were asked last, and what they answered.
         written: Parameters of the address as they were last written.
+        shown: What the visitor had chosen when the address was last written, see `chosen`.
     """
 
     wish: SearchRequest = field(default_factory=blank)
@@ -81,6 +84,7 @@ class PageState:
     answered: Answered | None = None
     opened: str | None = None
     not_understood: tuple[str, ...] = ()
+    refused: LithoscopeError | None = None
     notes: tuple[str, ...] = ()
     serial: int = 0
     pictures: dict[tuple[FileQuery | UploadQuery, int], QueryPicture] = field(default_factory=dict)
@@ -88,11 +92,17 @@ class PageState:
     mode: Mode = Mode.BEST
     compared: tuple[tuple[SearchRequest, str], Comparison] | None = None
     written: dict[str, str] = field(default_factory=dict)
+    shown: tuple[object, ...] | None = None
 
     @property
     def has_query(self) -> bool:
         """Whether anything is looked for."""
         return self.wish.queries != (_NOTHING,)
+
+    @property
+    def chosen(self) -> tuple[object, ...]:
+        """All that a visitor chooses by what is on the page."""
+        return self.wish, self.mode is Mode.MODELS, self.marks, self.opened
 
     @property
     def result(self) -> SearchResult | None:
@@ -128,7 +138,7 @@ class PageState:
     def clear_filters(self) -> None:
         """Ask for the queries alone."""
         self.wish = replace(blank(), queries=self.wish.queries, three_rows=self.wish.three_rows)
-        self.not_understood = ()
+        self.not_understood, self.refused = (), None
 
     def exclude_reservoir(self, name: str) -> None:
         """Show nothing of a reservoir any more."""

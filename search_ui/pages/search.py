@@ -9,7 +9,7 @@ import streamlit as st
 from search_ui import resources
 from search_ui.components.answer import answer
 from search_ui.components.filters import filter_panel
-from search_ui.components.links import open_link, write_link
+from search_ui.components.links import forget_link, open_link, write_link
 from search_ui.components.messages import guarded
 from search_ui.components.query_picker import query_picker
 from search_ui.components.query_strip import query_strip
@@ -42,6 +42,7 @@ def render() -> None:
     if state.has_query:
         _look(overview)
     else:
+        forget_link()
         _begin(overview)
 
 
@@ -80,8 +81,8 @@ def _look(overview: LibraryOverview) -> None:
         _ask()
     with looked_for:
         query_strip(state.result, overview)
+    write_link(state.result)
     if state.result is not None:
-        write_link(state.result)
         with st.container(key="answer"):
             answer(state.result, overview)
 
