@@ -15,6 +15,7 @@ from search_ui.components.state import Mode, page_state
 from search_ui.components.take_along import take_along
 from search_ui.components.thinking import pictures_to_think_with
 from search_ui.components.two_models import two_models
+from search_ui.components.wording import sentence
 from search_ui.markdown import escaped
 from search_ui.printing import VIEW_TITLES
 
@@ -44,8 +45,9 @@ def answer(result: SearchResult, overview: LibraryOverview) -> None:
         _mode(state)
         st.caption(_summary(result), help=_timings(result))
         take_along(result)
+    names = tuple(each.name for each in result.queries)
     for note in (*state.notes, *result.notes):
-        st.info(escaped(note[:1].upper() + note[1:]), icon=":material/info:")
+        st.info(escaped(sentence(note, names)), icon=":material/info:")
     if state.mode is Mode.MODELS:
         two_models()
     else:

@@ -10,6 +10,7 @@ import streamlit as st
 from encoder.errors import LithoscopeError
 from search_ui import resources
 from search_ui.components.state import Mode, page_state
+from search_ui.components.wording import sentence
 from search_ui.markdown import escaped
 from search_ui.permalinks import Link, changes, from_params, possible, to_params
 from search_ui.shell import tell
@@ -87,7 +88,7 @@ def _take_over(state: PageState, link: Link) -> None:
     if wish is None:
         state.look_for(())
         for change in changes(link, service):
-            st.warning(escaped(change[:1].upper() + change[1:]), icon=":material/link_off:")
+            st.warning(escaped(sentence(change)), icon=":material/link_off:")
         return
     state.look_for(wish.queries)
     state.wish = wish

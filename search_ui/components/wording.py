@@ -10,6 +10,8 @@ from search_ui.places import position_of
 from search_ui.printing import NOT_MEASURED, permeability_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infra.indexing.records import SliceRow
     from search_ui.results import QueryFacts
     from search_ui.rock_properties import RockProperties
@@ -22,6 +24,18 @@ NOT_KNOWN = "not known"
 def safe(text: str) -> str:
     """Write anyone's text so that HTML shows it as it is."""
     return html.escape(printable(text), quote=True)
+
+
+def sentence(text: str, names: Sequence[str] = ()) -> str:
+    """Begin with a capital letter, unless it begins with a name: those are as they are.
+
+    Args:
+        text: A note.
+        names: Names that it may begin with, beside keys and names with a dot.
+    """
+    first = text.partition(" ")[0]
+    is_name = not first.isalpha() or text.startswith(tuple(names))
+    return text if is_name else text[:1].upper() + text[1:]
 
 
 def short(text: str, length: int = _NAME_LENGTH) -> str:
