@@ -323,20 +323,21 @@ class Collection:
         ]
 
     def nearest_stored(
-        self, vectors: NDArray[np.float32], *, limit: int
+        self, vectors: NDArray[np.float32], *, limit: int, where: Filter | None = None
     ) -> list[tuple[float, str]]:
         """Search for distances and row ids alone, of scans that are being written too: for ranks.
 
         Args:
             vectors: (Q, D) queries.
             limit: Most rows, 1 to `MAX_LIMIT`.
+            where: Filter, or None.
 
         Raises:
             VectorIndexError: As `search`.
         """
         check_queries(vectors, limit, dimension=self.schema.dimension)
         queries = vectors.astype(np.float32)
-        found = self._store.search(self.name, queries, where=None, columns=(), limit=limit)
+        found = self._store.search(self.name, queries, where=where, columns=(), limit=limit)
         return [(distance, row[KEY]) for distance, row in found]
 
     def _live_pairs(self, pairs: set[Pair]) -> set[Pair]:

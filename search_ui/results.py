@@ -178,6 +178,8 @@ class SearchResult:
         ranked: Absolute ranks are known up to this one at least.
         model: What the vectors were made by.
         notes: What the asker should know, one line each.
+        neighbours: Distances of the nearest slices that pass the filters, hits or not, by
+            `SliceRow.row_id`; those of scans that are just being written too.
         timings_ms: Milliseconds of each stage, and in all.
     """
 
@@ -190,6 +192,12 @@ class SearchResult:
     model: ModelFacts
     notes: tuple[str, ...]
     timings_ms: Mapping[str, float]
+    neighbours: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def lists(self) -> Mapping[View | None, tuple[SearchHit, ...]]:
+        """What people are shown: the three views where they were asked for, else the hits alone."""
+        return self.views or {None: self.hits}
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON types: docs/search.md tells every name."""

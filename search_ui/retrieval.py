@@ -79,6 +79,17 @@ class Retrieval:
             limit *= 4
         return picker.picked
 
+    def neighbours(self, count: int, where: Filter | None) -> dict[str, float]:
+        """Distances of the nearest slices that pass a filter, by row.
+
+        Args:
+            count: How many; less of a query of so many slices that each answer has to be sent.
+            where: Filter, or None.
+        """
+        count = max(1, min(count, MAX_LIMIT // self._share))
+        found = self.collection.nearest_stored(self.vectors, limit=count, where=where)
+        return {identity: distance for distance, identity in found}
+
     def rank(self, picked: Sequence[Found], *, is_clean: bool) -> tuple[list[int | None], int]:
         """Rank slices among all that are committed.
 

@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from search_ui.query_pictures import QueryPicture
 
 
+NEIGHBOURS = 200
+"""Slices whose distances are told, beside those that are shown."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Search:
     """One search on its way."""
@@ -167,6 +171,7 @@ class SearchService:
         with watch.stage("search"):
             picked = self._pick(search, all_of(search.where, search.hidden))
             views = self._views(search) if request.three_rows else {}
+            near = search.retrieval.neighbours(NEIGHBOURS, all_of(search.where, search.hidden))
         with watch.stage("rank"):
             shown = {each.identity: each for found in (picked, *views.values()) for each in found}
             ranks, ranked = self._ranks(search, list(shown.values()))
@@ -188,6 +193,7 @@ class SearchService:
             model=_model_facts(search),
             notes=tuple(dict.fromkeys([*search.notes, *_notes(search)])),
             timings_ms=watch.read(),
+            neighbours=near,
         )
 
     def draw(self, query: FileQuery | UploadQuery, *, max_side: int = PICTURE_SIDE) -> QueryPicture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,10 @@ def test_random_requests_answer_as_by_the_book(indexed: World, seed: int) -> Non
         assert steps == sorted(steps, reverse=True)
         assert result.funnel.exact
         assert result.exact
+        near = dict(itertools.islice(result.neighbours.items(), 20))
+        passing = [row for row in indexed.order(*vectors) if wanted(row)]
+        assert list(near) == ids(passing[:20])
+        assert len(result.neighbours) == min(200, len(passing))
         hidden = sum(any(shares_sample(row, each) for each in own) for row in indexed.rows)
         assert result.funnel.hidden_own == (0 if request.include_own_sample else hidden)
 

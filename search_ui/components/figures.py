@@ -11,7 +11,7 @@ from search_ui.components.wording import permeability_words, porosity_words, roc
 from search_ui.printing import VIEW_TITLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from encoder.ranking import View
     from search_ui.library import SamplePoint
@@ -63,19 +63,36 @@ def cross_plot(
     return figure
 
 
-def distance_plot(hits: Sequence[SearchHit], *, metric: str) -> go.Figure:
-    """How far away what was found is, by where it comes from."""
+def distance_plot(
+    hits: Sequence[SearchHit], *, metric: str, neighbours: Mapping[str, float] | None = None
+) -> go.Figure:
+    """How far away what was found is, by where it comes from, among its neighbours.
+
+    Args:
+        hits: What was found.
+        metric: How vectors are compared.
+        neighbours: Distances of the nearest slices, hits or not, by `SliceRow.row_id`.
+    """
     figure = go.Figure()
-    distances = [hit.distance for hit in hits]
+    shown = {hit.row.row_id for hit in hits}
+    others = [value for identity, value in (neighbours or {}).items() if identity not in shown]
+    distances = [*others, *(hit.distance for hit in hits)]
     low, high = (min(distances), max(distances)) if distances else (0.0, 1.0)
     size = (high - low) / _BINS or max(abs(high), 1.0) / _BINS
-    for view, mark in MARKS.items():
-        of_view = [hit.distance for hit in hits if hit.view == view]
-        if of_view:
+    groups = [
+        (
+            [hit.distance for hit in hits if hit.view == view],
+            f"{mark.sign} {view_title(view)}",
+            mark.color,
+        )
+        for view, mark in MARKS.items()
+    ]
+    for values, name, color in (*groups, (others, "near, not shown", LIBRARY.color)):
+        if values:
             figure.add_histogram(
-                x=of_view,
-                name=f"{mark.sign} {view_title(view)}",
-                marker={"color": mark.color},
+                x=values,
+                name=name,
+                marker={"color": color},
                 xbins={"start": low, "end": high + size, "size": size},
                 hovertemplate="%{y} at %{x}<extra></extra>",
             )
@@ -86,7 +103,7 @@ def distance_plot(hits: Sequence[SearchHit], *, metric: str) -> go.Figure:
         bargap=0.08,
         showlegend=True,
         xaxis={"title": f"Distance ({metric})"},
-        yaxis={"title": "Hits", "rangemode": "tozero", "tickformat": "d", "nticks": 4},
+        yaxis={"title": "Slices", "rangemode": "tozero", "tickformat": "d", "nticks": 4},
     )
     return figure
 

@@ -36,10 +36,15 @@ def pictures_to_think_with(result: SearchResult, overview: LibraryOverview) -> N
         st.markdown("### How far away")
         if hits:
             st.plotly_chart(
-                distance_plot(hits, metric=result.model.metric),
+                distance_plot(hits, metric=result.model.metric, neighbours=result.neighbours),
                 key="distances",
                 config=_CONFIG,
-                alt="Histogram of the distances of the hits, by where they come from",
+                alt="Histogram of the distances of the hits, by where they come from, among the "
+                "nearest slices that pass the filters",
+            )
+            st.caption(
+                f"The hits, in colour, among the {len(result.neighbours):,} nearest slices that "
+                "pass the filters."
             )
         else:
             st.caption("There are no hits.")
