@@ -36,6 +36,8 @@ class UiSettings(BaseModel):
         upload_mib: Largest file that is taken from a browser, MiB.
         keep_queries_days: How long uploaded query images are kept, so that a link to a search
             works for others; 0 keeps none.
+        keep_queries_gib: How much room they may take together, GiB: the oldest make room for
+            new ones.
         url: Address that people reach it at, where they log in.
         oidc_metadata_url: Where the OpenID provider describes itself; None for no login.
         oidc_client_id: What the provider knows the page as.
@@ -55,6 +57,9 @@ class UiSettings(BaseModel):
     upload_mib: PositiveInt = Field(default=2048, description="MiB, a whole number from 1")
     keep_queries_days: NonNegativeInt = Field(
         default=30, le=36_500, description="days, a whole number from 0"
+    )
+    keep_queries_gib: PositiveFloat = Field(
+        default=20.0, allow_inf_nan=False, description="GiB, above 0"
     )
     url: str | None = Field(
         default=None, pattern=_URL, description="http(s)://host[:port][/path], or nothing"

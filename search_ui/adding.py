@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from encoder.metadata.records import Modality, Scalar
+    from encoder.planes import RawLayout
     from infra.object_store import ObjectStat
     from infra.packing import Packed
     from infra.site import Site
@@ -80,7 +81,7 @@ class Description:
         porosity: A fraction from 0 to 1, or None.
         permeability_md: In millidarcy, or None.
         pixel_size_um: In micrometres, or None.
-        raw: Layout of headerless volumes, such as ``1000x1000x1000:uint16``, or None.
+        raw: Layout of headerless volumes, or None; as text such as ``1000x1000x1000:uint16``.
         replace: Take the place of other scans of the same name.
     """
 
@@ -90,7 +91,7 @@ class Description:
     porosity: float | None = None
     permeability_md: float | None = None
     pixel_size_um: float | None = None
-    raw: str | None = None
+    raw: RawLayout | str | None = None
     replace: bool = False
 
     def values(self) -> dict[str, Scalar]:
@@ -115,7 +116,7 @@ class Description:
         Raises:
             LithoscopeError: The layout can't be understood.
         """
-        return ReadOptions() if self.raw is None else ReadOptions(raw=parse_layout(self.raw))
+        return ReadOptions(raw=parse_layout(self.raw) if isinstance(self.raw, str) else self.raw)
 
 
 class Adding:

@@ -13,7 +13,7 @@ import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, unquote
@@ -22,7 +22,7 @@ from encoder.data_files import is_described_beside
 from encoder.errors import printable
 from encoder.object_keys import MAX_PART_BYTES, escape_part, unescape_part
 from encoder.planes import ReadOptions
-from encoder.scans import is_headerless
+from encoder.scans import is_headerless, open_scan
 from infra.local_files import chunks_of
 from infra.packing import pack
 from infra.stored_scans import read_options
@@ -42,6 +42,7 @@ QUERIES_PREFIX = "queries/"
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _DATASET = "dataset"
+_PIXEL_SIZE = "pixel-size-um"
 _SIDE_CAR = ".json"
 _NAME_SIGNS = 120
 _SUFFIX_SIGNS = 20
@@ -92,6 +93,7 @@ class KeptQueries:
         self._objects = site.objects
         self._days = site.settings.ui.keep_queries_days
         self._max_bytes = site.settings.ui.upload_mib << 20
+        self._room_bytes = int(site.settings.ui.keep_queries_gib * (1 << 30))
         self._now = now
         self._lock = threading.Lock()
         self._files = FetchedFiles()
@@ -146,7 +148,7 @@ class KeptQueries:
                     f"{_shown(next(iter(paths), 'upload'))}: no image; upload the image, or the "
                     "header and its voxels together"
                 )
-            self.prune()
+            self.prune(room_bytes=sum(path.stat().st_size for path in paths.values()))
             return {name: self._stored(each, read) for name, each in packed.items()}
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -180,12 +182,18 @@ class KeptQueries:
         except SearchError:
             return False
 
-    def prune(self) -> None:
-        """Remove files that have lapsed."""
-        for page in self._objects.pages(QUERIES_PREFIX):
-            for entry in page:
-                if self._has_lapsed(entry):
-                    self._objects.delete(entry.key)
+    def prune(self, *, room_bytes: int = 0) -> None:
+        """Remove files that have lapsed, and the oldest of the others that there is no room for.
+
+        Args:
+            room_bytes: What is about to be stored beside them; that is stored in any case.
+        """
+        entries = [entry for page in self._objects.pages(QUERIES_PREFIX) for entry in page]
+        taken = room_bytes + sum(entry.size for entry in entries)
+        for entry in sorted(entries, key=lambda each: each.modified):
+            if self._has_lapsed(entry) or taken > self._room_bytes:
+                self._objects.delete(entry.key)
+                taken -= entry.size
 
     def close(self) -> None:
         """Remove local copies, and what was never stored."""
@@ -237,8 +245,8 @@ class KeptQueries:
         entry = next((entry for page in pages for entry in page), None)
         if entry is None:
             raise SearchError(
-                f"the uploaded image is not there any more (they are kept {self._days} days, or "
-                f"until somebody removes them); {_GONE}"
+                f"the uploaded image is not there any more (they are kept {self._days} days at "
+                f"most, and the oldest make room for others); {_GONE}"
             )
         self._refuse_lapsed(entry)
         return entry
@@ -272,7 +280,9 @@ def _checked(path: Path, name: str, *, read: ReadOptions) -> Packed:
     """Look at what an upload begins with; its pixels are not decoded here."""
     escape_part(path.name)
     try:
-        is_headerless(path, read)
+        if is_headerless(path, read):
+            # Nothing of it is parsed: its size is compared with what is told.
+            open_scan(path, read).close()
         return pack(path, read)
     except OSError as error:
         raise SearchError(f"{_shown(name)}: can't be read; upload it again") from error
@@ -290,7 +300,10 @@ def _options(key: str, metadata: Mapping[str, str]) -> ReadOptions | None:
     dataset = metadata.get(_DATASET)
     if layout.raw is None and dataset is None:
         return None
-    return ReadOptions(raw=layout.raw, dataset=None if dataset is None else unquote(dataset))
+    raw, size = layout.raw, metadata.get(_PIXEL_SIZE)
+    if raw is not None and size is not None:
+        raw = replace(raw, pixel_size_um=float(size))  # as we wrote it
+    return ReadOptions(raw=raw, dataset=None if dataset is None else unquote(dataset))
 
 
 def _file_name(name: str) -> str:

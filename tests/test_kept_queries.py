@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from encoder.errors import LithoscopeError
 from encoder.planes import ReadOptions
+from encoder.readers.raw_layout import layout_from_parts
 from infra.folder_store import FolderStore
 from infra.settings import Settings
 from infra.site import Site
@@ -113,6 +115,26 @@ def test_files_lapse_and_are_removed_when_others_come(site: Site) -> None:
     kept.close()
 
 
+def test_the_oldest_make_room_for_new_ones(tmp_path: Path) -> None:
+    content = png(60).getvalue()
+    room_gib = 3.5 * len(content) / (1 << 30)
+    with site_of(tmp_path, keep_queries_gib=room_gib) as site:
+        kept = KeptQueries(site, now=lambda: datetime.fromtimestamp(1e9 + 60, UTC))
+        tokens = []
+        for number in range(5):
+            tokens.append(kept.keep("a.png", io.BytesIO(content)))
+            for path in site.settings.bucket_folder.rglob("a.png"):
+                if tokens[-1] in str(path):
+                    os.utime(path, (1e9 + number, 1e9 + number))
+        kept.close()
+        elsewhere = KeptQueries(site, now=lambda: datetime.fromtimestamp(1e9 + 60, UTC))
+        assert [elsewhere.has(token) for token in tokens] == [False, False, True, True, True]
+        told = "the oldest make room for others"
+        with pytest.raises(LithoscopeError, match=told), elsewhere.open(tokens[0]):
+            pass
+        elsewhere.close()
+
+
 def test_none_is_stored_where_none_is_to_be_kept(tmp_path: Path) -> None:
     with site_of(tmp_path, keep_queries_days=0) as site:
         kept, other = KeptQueries(site), KeptQueries(site)
@@ -191,6 +213,23 @@ def test_a_layout_goes_with_a_headerless_volume(site: Site, kept: KeptQueries) -
         assert file.read is not None
         assert file.read.raw is not None
         assert file.read.raw.shape == (4, 16, 20)
+    elsewhere.close()
+
+
+def test_a_told_layout_is_checked_and_kept_with_its_pixel_size(
+    site: Site, kept: KeptQueries
+) -> None:
+    voxels = RNG.integers(0, 255, (4, 16, 20), dtype=np.uint8).tobytes()
+    read = ReadOptions(raw=layout_from_parts((4, 17, 20), "uint8"))
+    with pytest.raises(LithoscopeError, match=r"expected 1,360 bytes .*found 1,280"):
+        kept.keep("v.raw", io.BytesIO(voxels), read=read)
+    assert not entries(site)
+    layout = layout_from_parts((4, 16, 20), "uint8", pixel_size_um=2.5)
+    token = kept.keep("v.raw", io.BytesIO(voxels), read=ReadOptions(raw=layout))
+    elsewhere = KeptQueries(site)
+    for one in (kept, elsewhere):
+        with one.open(token) as file:
+            assert file.read == ReadOptions(raw=layout)
     elsewhere.close()
 
 

@@ -117,6 +117,23 @@ def test_scans_are_added_with_what_is_known_of_them(site: Site, models: list[Mod
     assert metrics(app)["Waiting"] == "1"
 
 
+def test_a_headerless_volume_is_added_as_the_form_says(
+    site: Site, models: list[ModelVersion]
+) -> None:
+    del models
+    app = page("library")
+    app.file_uploader[0].set_value([("v.raw", bytes(range(240)) * 8, "")])
+    for place, side in enumerate((2, 24, 40)):
+        app.number_input(key=f"add_layout_side_{place}").set_value(side)
+    add = next(each for each in app.button if each.label == "Add to the library")
+    told = text(add.click().run())
+    assert "no type of a voxel" in told
+    app.selectbox(key="add_layout_type").select("uint8")
+    add = next(each for each in app.button if each.label == "Add to the library")
+    assert r"v\.raw** stored" in text(add.click().run())
+    assert site.objects.stat("scans/_/_/v.raw").user_metadata["shape"] == "2,24,40"
+
+
 def test_what_was_stored_before_the_store_went_away_is_told(
     site: Site, models: list[ModelVersion]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from encoder.scans import SCAN_SUFFIXES
 from infra.coverage_words import counted
 from search_ui import resources
 from search_ui.adding import Added, Adding, Description, Outcome, scans_of, write_files
+from search_ui.components.layout_fields import layout_fields
 from search_ui.components.messages import guarded
 from search_ui.components.wording import modality_text
 from search_ui.markdown import escaped
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+    from search_ui.components.layout_fields import TypedLayout
     from search_ui.library import LibraryOverview
 
 _DONE = "added_scans"
@@ -47,7 +50,7 @@ def adding_form(overview: LibraryOverview | None) -> None:
             help=f"{', '.join(sorted(SCAN_SUFFIXES))}; a header together with its voxels; and "
             f"tables named metadata… ({', '.join(TABLE_SUFFIXES)}) that tell of them.",
         )
-        described = _fields(overview)
+        described, typed = _fields(overview)
         has_sent = st.form_submit_button("Add to the library", type="primary")
     if has_sent and not files:
         st.info("Choose at least one file first.", icon=":material/upload_file:")
@@ -55,11 +58,12 @@ def adding_form(overview: LibraryOverview | None) -> None:
         done: list[Added] = []
         st.session_state[_DONE] = done  # what was stored is told even where the rest fails
         with guarded():
-            _add(files, described, done=done)
+            layout = None if typed.is_empty else typed.layout()
+            _add(files, replace(described, raw=layout), done=done)
     _tell(st.session_state.get(_DONE, []))
 
 
-def _fields(overview: LibraryOverview | None) -> Description:
+def _fields(overview: LibraryOverview | None) -> tuple[Description, TypedLayout]:
     reservoirs = [] if overview is None else _names(each.name for each in overview.reservoirs)
     samples = [] if overview is None else _names(each.sample for each in overview.samples)
     st.caption("Of all these scans. It wins over tables; leave out what is not known.")
@@ -79,22 +83,20 @@ def _fields(overview: LibraryOverview | None) -> Description:
             placeholder="not known",
         )
         pixel_size = _number("Pixel size in µm")
-    raw = st.text_input(
-        "Layout of headerless volumes",
-        placeholder="1000x1000x1000:uint16, slowest first",
-        help="For .raw, .bin and .vol files without a side-car that tells it.",
-    )
-    replace = st.checkbox("Replace scans of the same name, reservoir and sample")
-    return Description(
+    with st.expander("Headerless volumes (.raw, .bin, .vol): how they are laid out"):
+        st.caption("Only where neither a side-car nor the name tells it.")
+        typed = layout_fields("add_layout", asks_pixel_size=False)
+    replaces = st.checkbox("Replace scans of the same name, reservoir and sample")
+    described = Description(
         reservoir=reservoir,
         sample=sample,
         modality=modality,
         porosity=None if porosity is None else porosity / _PER_CENT,
         permeability_md=permeability,
         pixel_size_um=pixel_size,
-        raw=raw.strip() or None,
-        replace=replace,
+        replace=replaces,
     )
+    return described, typed
 
 
 def _name(label: str, known: list[str]) -> str | None:

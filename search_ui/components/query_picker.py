@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from encoder.errors import LithoscopeError
+from encoder.data_files import HEADERLESS_SUFFIXES
+from encoder.errors import LithoscopeError, ScanError, ScanFault
+from encoder.planes import ReadOptions
 from search_ui import resources
+from search_ui.components.layout_fields import layout_fields
 from search_ui.components.state import page_state
 from search_ui.components.wording import file_name, modality_text, rock, safe, short
 from search_ui.markdown import escaped
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+    from encoder.planes import RawLayout
     from search_ui.components.state import PageState
     from search_ui.library import LibraryOverview, ScanSummary
     from search_ui.requests import Query
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 _PER_PAGE = 12
 _INSTEAD, _AS_WELL = "Look for it instead", "Look for it as well"
 _REFUSED = "refused_upload"
+_ASKS_LAYOUT = (ScanFault.UNKNOWN_SHAPE, ScanFault.SIZE_MISMATCH)
 
 
 def query_picker(overview: LibraryOverview, *, adds: bool = False) -> None:
@@ -69,8 +75,8 @@ def _upload(*, adds: bool) -> None:
         "and its voxels (.mhd and .raw) belong together: drop both.",
     )
     st.caption(
-        "TIFF (stacks, 16 bit), PNG, JPEG, NumPy, HDF5, NIfTI, NRRD, MetaImage. What you upload is "
-        "kept for links to your search, and for nobody else to list."
+        "TIFF (stacks, 16 bit), PNG, JPEG, NumPy, HDF5, NIfTI, NRRD, MetaImage, raw. What you "
+        "upload is kept for links to your search, and for nobody else to list."
     )
     if files:
         _keep(files, adds=adds)
@@ -78,22 +84,50 @@ def _upload(*, adds: bool) -> None:
 
 def _keep(files: Sequence[UploadedFile], *, adds: bool) -> None:
     """Keep uploaded files and look for them; what was refused is not tried again and again."""
-    state = page_state()
     ids = tuple(each.file_id for each in files)
     refused_ids, error = st.session_state.get(_REFUSED, ((), None))
     if ids != refused_ids:
-        try:
-            with st.spinner("Checking your files…"):
-                tokens = resources.service().kept.keep_all([(each.name, each) for each in files])
-        except LithoscopeError as problem:
-            error = problem
-            st.session_state[_REFUSED] = ids, error
-        else:
-            state.names |= {token: name for name, token in tokens.items()}
-            _choose(state, [UploadQuery(token=token) for token in tokens.values()], adds=adds)
-            st.rerun()
+        error = _try(files, None, adds=adds)
+    if isinstance(error, ScanError) and error.fault in _ASKS_LAYOUT and _has_headerless(files):
+        with st.form("query_layout", border=True):
+            st.markdown("**How is it laid out?** A headerless volume does not tell of itself.")
+            typed = layout_fields("query_layout", asks_pixel_size=True)
+            has_sent = st.form_submit_button("Use this layout", type="primary")
+        if has_sent:
+            try:
+                layout = typed.layout()
+            except LithoscopeError as problem:
+                error = problem
+            else:
+                error = _try(files, layout, adds=adds)
     if error is not None:
         tell(error)
+
+
+def _try(
+    files: Sequence[UploadedFile], layout: RawLayout | None, *, adds: bool
+) -> LithoscopeError | None:
+    """Keep files and look for them; the page begins anew then. Else, why they were refused."""
+    state = page_state()
+    for each in files:
+        each.seek(0)
+    try:
+        with st.spinner("Checking your files…"):
+            tokens = resources.service().kept.keep_all(
+                [(each.name, each) for each in files],
+                read=None if layout is None else ReadOptions(raw=layout),
+            )
+    except LithoscopeError as problem:
+        st.session_state[_REFUSED] = tuple(each.file_id for each in files), problem
+        return problem
+    state.names |= {token: name for name, token in tokens.items()}
+    _choose(state, [UploadQuery(token=token) for token in tokens.values()], adds=adds)
+    st.rerun()
+    return None
+
+
+def _has_headerless(files: Sequence[UploadedFile]) -> bool:
+    return any(PurePath(each.name).suffix.lower() in HEADERLESS_SUFFIXES for each in files)
 
 
 def _indexed(overview: LibraryOverview, *, adds: bool) -> None:
