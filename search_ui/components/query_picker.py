@@ -88,6 +88,8 @@ def _keep(files: Sequence[UploadedFile], *, adds: bool) -> None:
     refused_ids, error = st.session_state.get(_REFUSED, ((), None))
     if ids != refused_ids:
         error = _try(files, None, adds=adds)
+        if error is None:
+            st.rerun()
     if isinstance(error, ScanError) and error.fault in _ASKS_LAYOUT and _has_headerless(files):
         with st.form("query_layout", border=True):
             st.markdown("**How is it laid out?** A headerless volume does not tell of itself.")
@@ -100,6 +102,8 @@ def _keep(files: Sequence[UploadedFile], *, adds: bool) -> None:
                 error = problem
             else:
                 error = _try(files, layout, adds=adds)
+                if error is None:
+                    st.rerun()
     if error is not None:
         tell(error)
 
@@ -107,7 +111,7 @@ def _keep(files: Sequence[UploadedFile], *, adds: bool) -> None:
 def _try(
     files: Sequence[UploadedFile], layout: RawLayout | None, *, adds: bool
 ) -> LithoscopeError | None:
-    """Keep files and look for them; the page begins anew then. Else, why they were refused."""
+    """Keep files and look for them; else, why they were refused."""
     state = page_state()
     for each in files:
         each.seek(0)
@@ -122,7 +126,6 @@ def _try(
         return problem
     state.names |= {token: name for name, token in tokens.items()}
     _choose(state, [UploadQuery(token=token) for token in tokens.values()], adds=adds)
-    st.rerun()
     return None
 
 
