@@ -11,7 +11,7 @@ from encoder.regions import Region
 from search_ui.comparing import Move
 from search_ui.components.figures import cross_plot, distance_plot
 from search_ui.components.palette import MARKS, QUERY
-from search_ui.components.picture_figures import Shown, region_figure, side_by_side
+from search_ui.components.picture_figures import Shown, Zoom, region_figure, side_by_side
 from search_ui.components.property_ranges import histogram_html
 from search_ui.components.region_dialog import region_of
 from search_ui.components.thinking import funnel_html
@@ -107,6 +107,15 @@ def test_distances_are_told_apart_by_origin() -> None:
     assert distance_plot([], metric="L2").data == ()
 
 
+def test_hits_stand_out_among_their_neighbours() -> None:
+    found = [hit(1), hit(2)]
+    near = {each.row.row_id: each.distance for each in found} | {"a": 3.0, "b": 4.0, "c": 5.0}
+    hits, others = distance_plot(found, metric="L2", neighbours=near).data
+    assert len(hits.x) == 2
+    assert tuple(others.x) == (3.0, 4.0, 5.0)
+    assert "not shown" in others.name
+
+
 def test_colours_and_symbols_differ() -> None:
     marks = [*MARKS.values(), QUERY]
     assert len({mark.color for mark in marks}) == len({mark.symbol for mark in marks}) == len(marks)
@@ -129,6 +138,25 @@ def test_pictures_of_unknown_scale_are_moved_alone() -> None:
     assert layout.xaxis2.matches is None
     assert [image.sizex for image in layout.images] == [100.0, 800.0]
     assert not layout.shapes
+
+
+def test_what_was_zoomed_to_is_shown_of_every_slice() -> None:
+    box = {"xref": "x2", "yref": "y2", "x": [150.0, 50.0], "y": [20.0, 60.0]}
+    zoom = Zoom.of({"selection": {"box": [box]}})
+    assert zoom == Zoom(picture=1, x=(50.0, 150.0), y=(20.0, 60.0))
+    for width_um in (200.0, 300.0):
+        layout = side_by_side([shown(200.0), shown(width_um)], zoom).layout
+        assert tuple(layout.xaxis.range) == tuple(layout.xaxis2.range) == (50.0, 150.0)
+        assert tuple(layout.yaxis.range) == (60.0, 20.0)
+    apart = side_by_side([shown(None), shown(400.0)], zoom).layout
+    assert tuple(apart.xaxis.range) == (0.0, 100.0)
+    assert tuple(apart.xaxis2.range) == (50.0, 150.0)
+
+
+def test_no_box_is_no_zoom() -> None:
+    flat = {"xref": "x", "yref": "y", "x": [5.0, 5.0], "y": [2.0, 6.0]}
+    for event in (None, {"selection": {"box": []}}, {"selection": {"box": [flat]}}):
+        assert Zoom.of(event) is None
 
 
 def test_a_dragged_box_is_a_region_within_the_picture() -> None:

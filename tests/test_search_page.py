@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from memory_site import memory_site
 from search_site import SearchSite, search_site, texture
 from search_ui import resources
+from search_ui.components.picture_figures import Zoom
 from search_world import make_scan, open_world
 
 if TYPE_CHECKING:
@@ -124,6 +126,31 @@ def test_what_is_no_image_is_told_in_a_line(app: AppTest) -> None:
     assert not cards(app)
 
 
+def test_two_files_of_one_name_are_refused_with_the_remedy(app: AppTest) -> None:
+    upload(app, ("mine.png", png(2)), ("mine.png", png(3)))
+    (message,) = (each.value for each in app.error)
+    assert "two files of this name" in message
+    assert "rename one" in message
+    assert not cards(app)
+
+
+def test_a_headerless_volume_is_asked_how_it_is_laid_out(app: AppTest) -> None:
+    volume = np.stack([texture(seed) for seed in (2, 3)])
+    upload(app, ("mine.raw", volume.tobytes()))
+    assert not cards(app)
+    for place, side in enumerate((2, 80, 99)):
+        app.number_input(key=f"query_layout_side_{place}").set_value(side)
+    press(app, "Use this layout")
+    assert any("found no type of a voxel" in each.value for each in app.error)
+    app.selectbox(key="query_layout_type").select("uint16")
+    press(app, "Use this layout")
+    assert any("32,000" in each.value for each in app.error)
+    app.number_input(key="query_layout_side_2").set_value(100)
+    press(app, "Use this layout")
+    assert cards(app)
+    assert not app.error
+
+
 def test_a_reservoir_is_left_out_by_a_card_and_comes_back_by_its_chip(app: AppTest) -> None:
     look_for(app, "volume")
     press(app, "Exclude reservoir E2")
@@ -187,6 +214,28 @@ def test_a_hit_of_a_volume_is_gone_through_slice_by_slice(app: AppTest) -> None:
     (scrub,) = (each for each in app.slider if each.label == "Slice of the scan")
     sound(scrub.set_value(2).run())
     assert any("plane 2 of 5" in each.value for each in app.caption)
+
+
+def test_what_was_zoomed_to_stays_from_slice_to_slice(app: AppTest) -> None:
+    look_for(app, "S3")
+    first = next(number for number, whose in enumerate(cards(app), 1) if whose == "E1 · S1")
+    press(app, f"Open hit {first}:")
+    (scrub,) = (each for each in app.slider if each.label == "Slice of the scan")
+    key = f"zoom_{str(scrub.key).removeprefix('scrub_')}"
+    app.session_state[key] = Zoom(picture=1, x=(10.0, 30.0), y=(5.0, 25.0))
+    for number in (2, 4):
+        (scrub,) = (each for each in app.slider if each.label == "Slice of the scan")
+        sound(scrub.set_value(number).run())
+        assert zoomed(app) == [10.0, 30.0]
+    press(app, "See all of it")
+    assert zoomed(app) != [10.0, 30.0]
+
+
+def zoomed(app: AppTest) -> list[float]:
+    """Left and right of the hit that is looked at closely."""
+    specs = [json.loads(each.proto.spec) for each in app.get("plotly_chart")]
+    (found,) = (each["layout"]["xaxis2"]["range"] for each in specs if "xaxis2" in each["layout"])
+    return [float(value) for value in found]
 
 
 def test_a_model_alone_has_nothing_to_be_compared_with(app: AppTest) -> None:

@@ -11,7 +11,7 @@ from infra.pictures import PictureKey
 from search_ui import resources
 from search_ui.components.facts import facts_html, scan_facts
 from search_ui.components.picture_data import data_url, drawn, picture_size
-from search_ui.components.picture_figures import PICTURE_CONFIG, Shown, side_by_side
+from search_ui.components.picture_figures import PICTURE_CONFIG, Shown, Zoom, side_by_side
 from search_ui.components.state import page_state
 from search_ui.components.wording import query_title, rock, safe
 from search_ui.markdown import escaped
@@ -55,15 +55,33 @@ def hit_dialog(hit: SearchHit, result: SearchResult) -> None:
     shown = _scrubber(page.slices, hit)
     query = _query_picture(result)
     pictures = [_hit_picture(shown, hit)] if query is None else [query, _hit_picture(shown, hit)]
+    zoom_key = f"zoom_{hit.row.row_id}"
     st.plotly_chart(
-        side_by_side(pictures),
+        side_by_side(pictures, st.session_state.get(zoom_key)),
         key="closer_look",
+        on_select=lambda: _zoom(zoom_key),
+        selection_mode="box",
         config=PICTURE_CONFIG,
         alt=" beside ".join(each.title for each in pictures),
     )
     st.caption(_scale_words(pictures))
+    # A new slice is a new chart to Streamlit: only what is kept here outlasts it.
+    if zoom_key in st.session_state:
+        st.button(
+            "See all of it",
+            icon=":material/zoom_out_map:",
+            key="hit_whole",
+            on_click=lambda: st.session_state.pop(zoom_key, None),
+        )
     _actions(hit, shown)
     st.html(facts_html(scan_facts(page, shown)))
+
+
+def _zoom(key: str) -> None:
+    """Keep the box that was drawn, for every slice that is shown next."""
+    zoom = Zoom.of(st.session_state["closer_look"])
+    if zoom is not None:
+        st.session_state[key] = zoom
 
 
 def _scrubber(slices: Sequence[SlicePage], hit: SearchHit) -> SlicePage:
@@ -136,7 +154,10 @@ def _indexed_picture(query: ObjectQuery, facts: QueryFacts, *, title: str) -> Sh
 
 
 def _scale_words(pictures: Sequence[Shown]) -> str:
-    move = "Drag to move, turn the wheel to zoom, double-click to see all of it."
+    move = (
+        "Draw a box to zoom in: it stays while you go through the slices. The wheel zooms for a "
+        "moment."
+    )
     if len(pictures) < 2:
         return move
     if all(each.width_um is not None for each in pictures):

@@ -51,6 +51,37 @@ class Shown:
         return float(self.width_px), float(self.height_px)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zoom:
+    """What is looked at of pictures beside each other, in the units of their axes.
+
+    Attributes:
+        picture: Number of the picture that it was chosen on.
+        x: Left and right.
+        y: Top and bottom.
+    """
+
+    picture: int
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    @classmethod
+    def of(cls, event: Any) -> Zoom | None:  # noqa: ANN401  plotly's own
+        """Read the box that was drawn.
+
+        Args:
+            event: What the chart tells of its selection.
+        """
+        boxes = event["selection"].get("box", []) if event else []
+        if not boxes:
+            return None
+        (left, right), (top, bottom) = (sorted(map(float, boxes[-1][axis])) for axis in "xy")
+        if left >= right or top >= bottom:
+            return None
+        number = 1 if boxes[-1].get("xref") == "x2" else 0
+        return cls(picture=number, x=(left, right), y=(top, bottom))
+
+
 def region_figure(source: str, *, size: tuple[int, int], region: Region | None) -> go.Figure:
     """A picture that a box can be dragged over.
 
@@ -87,11 +118,12 @@ def region_figure(source: str, *, size: tuple[int, int], region: Region | None) 
     return figure
 
 
-def side_by_side(pictures: Sequence[Shown]) -> go.Figure:
+def side_by_side(pictures: Sequence[Shown], zoom: Zoom | None = None) -> go.Figure:
     """Pictures beside each other, zoomed and moved together; on one scale where all are known.
 
     Args:
         pictures: One or two.
+        zoom: What is shown of them; None for all.
     """
     in_um = all(each.width_um is not None for each in pictures)
     sizes = [each.size(in_um=in_um) for each in pictures]
@@ -104,12 +136,24 @@ def side_by_side(pictures: Sequence[Shown]) -> go.Figure:
         # Without a common scale each fills its own place, and moves on its own.
         width, height = (widest, highest) if in_um else size
         is_first = number == 0 or not in_um
-        figure.add_scatter(x=[], y=[], xaxis=f"x{axis}", yaxis=f"y{axis}")
+        # Plotly tells of a box only where there is something in the plot that it could select.
+        figure.add_scatter(
+            x=[0, size[0]],
+            y=[0, size[1]],
+            xaxis=f"x{axis}",
+            yaxis=f"y{axis}",
+            mode="markers",
+            marker={"opacity": 0},
+            hoverinfo="skip",
+        )
+        across, down = _centred(size[0], width), _centred(size[1], height)
+        if zoom is not None and (in_um or zoom.picture == number):
+            across, down = list(zoom.x), list(zoom.y)
         figure.update_layout(
             {
                 f"xaxis{axis}": {
                     "domain": [start, start + part],
-                    "range": _centred(size[0], width),
+                    "range": across,
                     "visible": in_um,
                     "showgrid": False,
                     "zeroline": False,
@@ -119,7 +163,7 @@ def side_by_side(pictures: Sequence[Shown]) -> go.Figure:
                     **({} if is_first else {"matches": "x"}),
                 },
                 f"yaxis{axis}": {
-                    "range": _centred(size[1], height)[::-1],
+                    "range": down[::-1],
                     "visible": False,
                     "anchor": f"x{axis}",
                     "scaleanchor": f"x{axis}",
@@ -131,9 +175,7 @@ def side_by_side(pictures: Sequence[Shown]) -> go.Figure:
         figure.add_layout_image(_image(picture.source, size, axis=axis))
         _scale_bar(figure, size, axis=axis, in_um=in_um)
         _title(figure, picture.title, left=start)
-    figure.update_layout(
-        dragmode="pan", showlegend=False, margin=_MARGIN, height=480, uirevision="closer look"
-    )
+    figure.update_layout(dragmode="select", showlegend=False, margin=_MARGIN, height=480)
     return figure
 
 
