@@ -175,6 +175,15 @@ def test_chips_change_a_request_and_are_removed() -> None:
     assert [chip.text for chip in left] == [chip.text for chip in found.chips[1:]]
 
 
+def test_the_same_property_twice_is_one_range() -> None:
+    asked = understand("porosity 0.15 to 0.25, pixel size under 2 µm", NAMES).apply(ASKED)
+    both = understand("porosity 0.2 to 0.3", NAMES).apply(asked)
+    assert set(words_of(both)) == {"porosity 0.2 to 0.25", "pixel size at most 2 µm"}
+    apart = understand("porosity at least 0.4", NAMES).apply(asked)
+    assert "porosity at least 0.4" in words_of(apart)
+    assert "porosity 0.15 to 0.25" in words_of(apart)
+
+
 def random_request(rng: random.Random) -> SearchRequest:
     def some(names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(rng.sample(names, rng.choice([0, 0, 1, 2])))
