@@ -10,6 +10,7 @@ from encoder.errors import LithoscopeError, printable
 from infra.pictures import PictureKey
 from search_ui import resources
 from search_ui.components.facts import facts_html, scan_facts
+from search_ui.components.messages import for_viewers
 from search_ui.components.picture_data import data_url, drawn, part_of_preview, picture_size
 from search_ui.components.picture_figures import PICTURE_CONFIG, Shown, Zoom, side_by_side
 from search_ui.components.state import page_state
@@ -36,6 +37,7 @@ def _close() -> None:
 
 
 @st.dialog("A closer look", width="large", on_dismiss=_close)
+@for_viewers
 def hit_dialog(hit: SearchHit, result: SearchResult) -> None:
     """Show it.
 

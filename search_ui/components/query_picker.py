@@ -12,6 +12,7 @@ from encoder.errors import LithoscopeError, ScanError, ScanFault
 from encoder.planes import ReadOptions
 from search_ui import resources
 from search_ui.components.layout_fields import layout_fields
+from search_ui.components.messages import for_viewers
 from search_ui.components.state import page_state
 from search_ui.components.wording import file_name, modality_text, rock, safe, short
 from search_ui.markdown import escaped
@@ -52,6 +53,7 @@ def query_picker(overview: LibraryOverview, *, adds: bool = False) -> None:
 
 
 @st.dialog("What to look for", width="large")
+@for_viewers
 def query_dialog(overview: LibraryOverview) -> None:
     """The same, over an answer."""
     adds = st.segmented_control(
