@@ -79,9 +79,7 @@ class Picture:
 @contextmanager
 def serving(home: Path) -> Iterator[str]:
     """Serve the pages of a home."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "lithoscope", "ui", "--port", str(port)]
     child = subprocess.Popen(  # noqa: S603  our own command
         command, env={**os.environ, "LITHOSCOPE_HOME": str(home.absolute())}
@@ -93,6 +91,13 @@ def serving(home: Path) -> Iterator[str]:
     finally:
         child.terminate()
         child.wait(timeout=60)
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def until_alive(address: str, child: subprocess.Popen[bytes]) -> None:

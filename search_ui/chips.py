@@ -234,4 +234,19 @@ def _joined(first: Filters, second: Filters) -> Filters:
         name: tuple(dict.fromkeys((*getattr(first, name), *getattr(second, name))))
         for name in names
     }
-    return replace(first, **both)
+    return replace(first, **both | {"ranges": _narrowed(both["ranges"])})
+
+
+def _narrowed(ranges: Iterable[PropertyRange]) -> tuple[PropertyRange, ...]:
+    """One range of each property: what is in all of them; those that exclude each other stay."""
+    found: dict[str, PropertyRange] = {}
+    apart: list[PropertyRange] = []
+    for asked in ranges:
+        known = found.get(asked.name, asked)
+        low = max((each for each in (known.low, asked.low) if each is not None), default=None)
+        high = min((each for each in (known.high, asked.high) if each is not None), default=None)
+        if low is not None and high is not None and low > high:
+            apart.append(asked)
+        else:
+            found[asked.name] = replace(asked, low=low, high=high)
+    return (*found.values(), *apart)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +12,7 @@ from search_ui.requests import SearchError
 from search_ui.service import SearchService
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from encoder.ranking import View
     from infra.model_versions import ModelVersion
@@ -106,6 +107,14 @@ class OtherModel:
     n_scans: int
 
 
+@dataclass(slots=True)
+class _Pinned:
+    """What answers with one model, and how many searches of it are running."""
+
+    service: SearchService
+    users: int = 0
+
+
 class ModelComparer:
     """Compares the live model with others that have a collection. Any thread may ask."""
 
@@ -118,7 +127,7 @@ class ModelComparer:
         self._service = service
         self._site = service.site
         self._lock = threading.Lock()
-        self._pinned: dict[str, SearchService] = {}
+        self._pinned: dict[str, _Pinned] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +139,7 @@ class ModelComparer:
         """End what was started."""
         with self._lock:
             for pinned in self._pinned.values():
-                pinned.close()
+                pinned.service.close()
             self._pinned.clear()
 
     def others(self) -> tuple[OtherModel, ...]:
@@ -162,7 +171,8 @@ class ModelComparer:
                 f"there are: {there} (`lithoscope reindex MODEL` makes one)"
             )
         ours = self._service.search(request)
-        theirs = self._of(version).search(request)
+        with self.answering(version) as other:
+            theirs = other.search(request)
         return Comparison(
             ours=ours,
             theirs=theirs,
@@ -177,17 +187,38 @@ class ModelComparer:
         there = {*index.collections()} - {index.live()}
         return [v for v in self._site.models.survey().versions if v.collection in there]
 
-    def _of(self, version: ModelVersion) -> SearchService:
-        """What answers with a model; the last few are kept, their networks loaded."""
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Collections of models that are kept loaded, the longest unused first."""
+        with self._lock:
+            return tuple(self._pinned)
+
+    @contextmanager
+    def answering(self, version: ModelVersion) -> Iterator[SearchService]:
+        """Have what answers with a model; the last few are kept, their networks loaded.
+
+        Args:
+            version: The model.
+        """
         with self._lock:
             name = version.collection
-            pinned = self._pinned.pop(name, None) or SearchService(
-                self._site, collection=name, kept=self._service.kept
+            pinned = self._pinned.pop(name, None) or _Pinned(
+                SearchService(self._site, collection=name, kept=self._service.kept)
             )
             self._pinned[name] = pinned
-            while len(self._pinned) > KEPT_MODELS:
-                self._pinned.pop(next(iter(self._pinned))).close()
-            return pinned
+            pinned.users += 1
+        try:
+            yield pinned.service
+        finally:
+            with self._lock:
+                pinned.users -= 1
+                self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        """Close what is one too many, the longest unused first; never what another thread uses."""
+        idle = [name for name, pinned in self._pinned.items() if not pinned.users]
+        for name in idle[: max(0, len(self._pinned) - KEPT_MODELS)]:
+            self._pinned.pop(name).service.close()
 
     def _notes(self, ours: SearchResult, theirs: SearchResult) -> tuple[str, ...]:
         """What makes the answers hard to compare."""

@@ -12,14 +12,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from search_ui.printing import as_csv, as_json
+from search_ui.printing_moves import MOVE_WRITERS
+from search_ui.query_pictures import part_of
 from search_ui.report_page import Report, report_page
 from search_ui.requests import ObjectQuery
 
 if TYPE_CHECKING:
     from infra.object_store import ObjectStore
+    from search_ui.comparing import Comparison
     from search_ui.query_pictures import QueryPicture
     from search_ui.requests import SearchRequest
-    from search_ui.results import SearchResult
+    from search_ui.results import QueryFacts, SearchResult
     from search_ui.service import SearchService
 
 
@@ -31,7 +34,8 @@ class Answer:
         request: What was asked.
         result: What was answered.
         moment: When.
-        pictures: A picture of each query that is a file; None for the others.
+        pictures: A picture of each query that is a file, or a part of an indexed slice; None for
+            the others.
         link: Address that opens it again, or None.
     """
 
@@ -62,8 +66,10 @@ class Answer:
             LithoscopeError: A file can't be drawn any more.
         """
         pictures = tuple(
-            None if isinstance(query, ObjectQuery) else service.draw(query)
-            for query in request.queries
+            _part(query, facts, service=service)
+            if isinstance(query, ObjectQuery)
+            else service.draw(query)
+            for query, facts in zip(request.queries, result.queries, strict=True)
         )
         return cls(
             request=request,
@@ -74,6 +80,17 @@ class Answer:
         )
 
 
+def _part(query: ObjectQuery, facts: QueryFacts, *, service: SearchService) -> QueryPicture | None:
+    """The part of an indexed slice that is looked for; None where it is the whole of it."""
+    from search_ui.sheet import read_picture  # noqa: PLC0415  matplotlib, for its font
+
+    if query.region is None or facts.picture_key is None:
+        return None
+    pixels = read_picture(service.site.objects, facts.picture_key)
+    width_um = facts.picture_width_um
+    return None if pixels is None else part_of(pixels, query.region, width_um=width_um)
+
+
 def to_csv(answer: Answer) -> str:
     """Write hits as ``lithoscope search --format csv`` does."""
     return as_csv(answer.result) + "\n"
@@ -82,6 +99,16 @@ def to_csv(answer: Answer) -> str:
 def to_json(answer: Answer) -> str:
     """Write an answer as ``lithoscope search --format json`` does."""
     return as_json(answer.result) + "\n"
+
+
+def moves_text(comparison: Comparison, form: str) -> str:
+    """Write what two models answered as ``lithoscope search --against`` does.
+
+    Args:
+        comparison: What they answered.
+        form: ``csv`` or ``json``.
+    """
+    return MOVE_WRITERS[form](comparison) + "\n"
 
 
 def to_png(answer: Answer, objects: ObjectStore) -> bytes:

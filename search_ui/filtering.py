@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from encoder.ranking import GroupBy
 from infra.filters import And, Filter, In, NotIn, Or, Range
+from search_ui.chips import modality_chip, quoted, range_chip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,18 +31,20 @@ def steps_of(filters: Filters) -> list[Step]:
     """Filters of a request, one after the other; those that ask for nothing are left out."""
     texts = (
         ("only reservoir", "reservoir", filters.only_reservoirs, In),
-        ("not reservoir", "reservoir", filters.exclude_reservoirs, NotIn),
+        ("not from reservoir", "reservoir", filters.exclude_reservoirs, NotIn),
         ("only sample", "sample", filters.only_samples, In),
-        ("not sample", "sample", filters.exclude_samples, NotIn),
-        ("only object", "object_key", filters.only_objects, In),
-        ("not object", "object_key", filters.exclude_objects, NotIn),
-        ("modality", "modality", filters.modalities, In),
+        ("not from sample", "sample", filters.exclude_samples, NotIn),
+        ("only scan", "object_key", filters.only_objects, In),
+        ("not scan", "object_key", filters.exclude_objects, NotIn),
     )
     found = [
-        Step(f"{words} {', '.join(values)}", kind(column, values))
+        Step(f"{words} {' or '.join(map(quoted, values))}", kind(column, values))
         for words, column, values, kind in texts
         if values
     ]
+    ways = filters.modalities
+    if ways:
+        found.append(Step(modality_chip(ways).text, In("modality", ways)))
     keep = filters.keep_unmeasured
     return found + [Step(_words(each, keep), _range(each, keep)) for each in filters.ranges]
 
@@ -122,6 +125,4 @@ def _range(asked: PropertyRange, keep_unmeasured: bool) -> Range:  # noqa: FBT00
 
 
 def _words(asked: PropertyRange, keep_unmeasured: bool) -> str:  # noqa: FBT001  likewise
-    low = "" if asked.low is None else f"{asked.low:g}"
-    high = "" if asked.high is None else f"{asked.high:g}"
-    return f"{asked.name}={low}:{high}" + (" or not measured" if keep_unmeasured else "")
+    return range_chip(asked).text + (" or not measured" if keep_unmeasured else "")

@@ -259,7 +259,8 @@ def _unknown_sample(name: str, *, is_upload: bool = False) -> str:
     remedy = (
         "tell its reservoir and sample, or leave its neighbours out by name"
         if is_upload
-        else "name others of its sample with --exclude-sample, or its library with --library"
+        else "leave others of its sample out by name (--exclude-sample), or name its library "
+        "(--library)"
     )
     return printable(
         f"{name}: its sample is not known, so only what is the same scan could be hidden; {remedy}"

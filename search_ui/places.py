@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from encoder.metadata.problems import NUMBER_RULES
+
 if TYPE_CHECKING:
     from infra.indexing.records import SliceRow
 
@@ -23,7 +25,7 @@ def size_px(row: SliceRow) -> tuple[int, int] | None:
 def size_um(row: SliceRow) -> tuple[float, float] | None:
     """Width and height of a slice in micrometres; None where its pixel size is not known."""
     sides, pixel = size_px(row), row.numbers.get("pixel_size_um")
-    if sides is None or pixel is None:
+    if sides is None or pixel is None or not NUMBER_RULES["pixel_size_um"].accepts(pixel):
         return None
     return sides[0] * pixel, sides[1] * pixel
 

@@ -48,11 +48,10 @@ def as_json(result: SearchResult) -> str:
 
 
 def as_csv(result: SearchResult) -> str:
-    """Write the hits as CSV, those of views after the others; what is not known is empty."""
-    rows = [_csv_row("hits", hit) for hit in result.hits]
-    rows += [_csv_row(str(view), hit) for view, hits in result.views.items() for hit in hits]
-    hits = (*result.hits, *(hit for shown in result.views.values() for hit in shown))
-    numbers = tuple(hits[0].row.numbers) if hits else NUMBER_COLUMNS
+    """Write what is shown as CSV, `SearchResult.lists`; what is not known is empty."""
+    shown = [(str(view or "hits"), hit) for view, hits in result.lists.items() for hit in hits]
+    rows = [_csv_row(name, hit) for name, hit in shown]
+    numbers = tuple(shown[0][1].row.numbers) if shown else NUMBER_COLUMNS
     names = ("list", "rank", "absolute_rank", "object_key", "slice_index", "reservoir", "sample")
     measures = ("modality", "similarity", "distance", *numbers, "view", "preview_key")
     text = io.StringIO()

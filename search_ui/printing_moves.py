@@ -25,7 +25,7 @@ def _as_json(comparison: Comparison) -> str:
 
 
 def _as_csv(comparison: Comparison) -> str:
-    lists = {"hits": comparison.moves} | {str(v): m for v, m in comparison.views.items()}
+    lists = {str(v): m for v, m in comparison.views.items()} or {"hits": comparison.moves}
     rows: list[dict[str, Any]] = [
         {"list": name, **move.to_dict()} for name, moves in lists.items() for move in moves
     ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from encoder.regions import Region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,3 +43,28 @@ class QueryPicture:
     def width_um(self) -> float | None:
         """Width that is shown, in micrometres."""
         return None if self.pixel_size_um is None else self.pixel_size_um * self.width_px
+
+
+def part_of(pixels: NDArray[np.uint8], region: Region, *, width_um: float | None) -> QueryPicture:
+    """Cut a part out of the picture of an indexed slice.
+
+    Args:
+        pixels: The whole picture.
+        region: The part.
+        width_um: Width that the whole picture shows, in micrometres, or None.
+    """
+    height, width = pixels.shape[:2]
+    left, top = int(region.left * width), int(region.top * height)
+    right = max(left + 1, math.ceil(region.right * width))
+    bottom = max(top + 1, math.ceil(region.bottom * height))
+    part = pixels[top:bottom, left:right]
+    return QueryPicture(
+        pixels=part,
+        slice_index=None,
+        n_slices=1,
+        is_volume=False,
+        width_px=part.shape[1],
+        height_px=part.shape[0],
+        pixel_size_um=None if width_um is None else width_um / width,
+        format="picture",
+    )

@@ -99,6 +99,7 @@ class _Clause:
         chips: What was understood.
         problems: What was not, in words.
         left: Words that were not read, as (begin, end), runs joined.
+        reads: What was read, as (begin, end, what).
         begin: Where it begins; None before its first word.
         end: Where it ends.
     """
@@ -106,6 +107,7 @@ class _Clause:
     chips: list[Chip] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     left: list[tuple[int, int]] = field(default_factory=list)
+    reads: list[tuple[int, int, Read]] = field(default_factory=list)
     begin: int | None = None
     end: int = 0
 
@@ -142,6 +144,7 @@ class Understanding:
             if read is None:
                 _leave(clause, reader.skip(), text=text)
             else:
+                clause.reads.append((start, reader.at, read))
                 clause.chips += read.chips
                 clause.problems += read.problems
             clause.end = reader.at
@@ -175,6 +178,7 @@ class Understanding:
     def _end(self, clause: _Clause, text: str) -> None:
         left = [(begin, end) for begin, end in clause.left if not _says_nothing(text[begin:end])]
         is_turned = any(TURNING & {*_words(text[begin:end])} for begin, end in left)
+        is_turned = is_turned or any(_is_half(clause, span, text=text) for span in clause.left)
         if is_turned and clause.begin is not None:
             left = [(clause.begin, clause.end)]
         else:
@@ -223,6 +227,19 @@ def _leave(clause: _Clause, span: tuple[int, int], *, text: str) -> None:
     if clause.left and not text[clause.left[-1][1] : begin].strip():
         begin = clause.left.pop()[0]
     clause.left.append((begin, end))
+
+
+def _is_half(clause: _Clause, span: tuple[int, int], *, text: str) -> bool:
+    """Whether words that were not read go on with what was: "below 10 % or > 20 %", "1 bis 2"."""
+    begin, end = span
+    read = next((read for _, at, read in clause.reads if at == len(text[:begin].rstrip())), None)
+    if read is None:
+        return False
+    rest = text[begin:end]
+    is_cut = any(chip.filters.ranges for chip in read.chips) and any(map(str.isdigit, rest))
+    is_either = _words(rest)[:1] == ["or"]
+    goes_on = any(not text[end:start].strip() and start >= end for start, _, _ in clause.reads)
+    return is_cut or (is_either and (goes_on or not excludes(read.chips)))
 
 
 def _words(text: str) -> list[str]:

@@ -29,9 +29,10 @@ from search_ui.printing import VIEW_TITLES, rank_text
 from search_ui.report_style import STYLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from encoder.ranking import View
     from infra.object_store import ObjectStore
     from search_ui.query_pictures import QueryPicture
     from search_ui.requests import SearchRequest
@@ -112,7 +113,7 @@ def _head(report: Report, title: str) -> str:
     moment = f"{report.moment:%Y-%m-%d %H:%M} UTC"
     words = words_of(report.request)
     chips = "".join(f"<li>{safe(each)}</li>" for each in words) or "<li>no filters</li>"
-    own = report.result.funnel.hidden_own
+    own = 0 if report.result.views else report.result.funnel.hidden_own
     hidden = f"<li>{own:,} slices of its own sample hidden</li>" if own else ""
     return (
         f"<header><h1>{safe(title)}</h1><p>{moment} · model {safe(name + init)}</p>"
@@ -161,14 +162,17 @@ def _query_card(facts: QueryFacts, picture: QueryPicture | None, *, album: Album
 
 
 def _rows(result: SearchResult, album: Album) -> list[str]:
-    lists: dict[str, Sequence[SearchHit]] = {"Most alike": result.hits}
-    lists |= {VIEW_TITLES[view].capitalize(): hits for view, hits in result.views.items()}
     sections = []
-    for title, hits in lists.items():
+    for view, hits in result.lists.items():
+        title = _title(view)
         cards = "".join(_hit_card(hit, result.ranked, album=album) for hit in hits)
         body = f'<div class="cards">{cards}</div>' if hits else "<p>none</p>"
         sections.append(f"<section><h2>{safe(title)}</h2>{body}</section>")
     return sections
+
+
+def _title(view: View | None) -> str:
+    return "Most alike" if view is None else VIEW_TITLES[view].capitalize()
 
 
 def _hit_card(hit: SearchHit, ranked: int, *, album: Album) -> str:
@@ -231,11 +235,15 @@ def _scale_bar(width_um: float | None) -> str:
 def _table(result: SearchResult) -> str:
     names = (
         *("#", "Reservoir", "Sample", "Similarity", "Distance", "Rank among all", "Porosity"),
-        *("Permeability", "Scan", "Place"),
+        *("Permeability", "Scan", "Place", "Row"),
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    body = "".join(f"<tr>{_table_row(hit, result.ranked)}</tr>" for hit in result.hits)
-    if not result.hits:
+    body = "".join(
+        f"<tr>{_table_row(hit, _title(view), ranked=result.ranked)}</tr>"
+        for view, hits in result.lists.items()
+        for hit in hits
+    )
+    if not body:
         return "<section><h2>Hits</h2><p>no slice passes these filters</p></section>"
     return (
         f'<section><h2>Hits</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
@@ -243,7 +251,7 @@ def _table(result: SearchResult) -> str:
     )
 
 
-def _table_row(hit: SearchHit, ranked: int) -> str:
+def _table_row(hit: SearchHit, title: str, *, ranked: int) -> str:
     row, numbers = hit.row, hit.row.numbers
     cells = (
         str(hit.rank),
@@ -256,6 +264,7 @@ def _table_row(hit: SearchHit, ranked: int) -> str:
         permeability_words(numbers.get("permeability_md")),
         f"{row.object_key}#{row.slice_index}",
         place_text(row),
+        title,
     )
     kinds = {1: ' class="long"', 2: ' class="long"', 8: ' class="long"'}
     return "".join(

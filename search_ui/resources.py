@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from infra.pictures import PictureKey, PictureKind
 from infra.settings import load_settings
 from infra.site import open_site
-from search_ui.access import User, user_of
+from search_ui.access import Role, User, user_of
 from search_ui.ingest_state import IngestMeter
 from search_ui.requests import SearchError
 from search_ui.service import SearchService
@@ -132,6 +132,19 @@ def user() -> User:
     if found is None:
         raise SearchError("you may not see this page: log in with an address that may")
     return found
+
+
+def require(role: Role) -> None:
+    """Refuse whoever may not do what a role may, where it is done: logins lapse while pages show.
+
+    Args:
+        role: Who may.
+
+    Raises:
+        SearchError: Somebody who may not, or may see nothing.
+    """
+    if not user().may(role):
+        raise SearchError(f"this is for each {role.name.lower()}; ask one of them, or log in again")
 
 
 def _opened() -> _Shared:

@@ -197,7 +197,8 @@ class SearchResult:
     @property
     def lists(self) -> Mapping[View | None, tuple[SearchHit, ...]]:
         """What people are shown: the three views where they were asked for, else the hits alone."""
-        return self.views or {None: self.hits}
+        shown: dict[View | None, tuple[SearchHit, ...]] = dict(self.views.items())
+        return shown or {None: self.hits}
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON types: docs/search.md tells every name."""

@@ -70,12 +70,8 @@ def result_sheet(
         for facts, picture in zip(result.queries, known, strict=True)
     ]
     rows = [SheetRow(title=_query_title(result), cells=query)]
-    lists = (
-        {VIEW_TITLES[view]: hits for view, hits in result.views.items()}
-        if result.views
-        else {"most alike": result.hits}
-    )
-    for title, hits in lists.items():
+    for view, hits in result.lists.items():
+        title = "most alike" if view is None else VIEW_TITLES[view]
         cells = [_hit_cell(hit, objects, ranked=result.ranked) for hit in hits]
         rows.append(SheetRow(title=title if hits else f"{title}: none", cells=cells))
     return draw_rows(rows)
@@ -159,12 +155,24 @@ def _values_text(porosity: float | None, permeability_md: float | None) -> str:
 
 
 def read_picture(objects: ObjectStore, key: str) -> NDArray[np.uint8] | None:
-    """Read a slice's picture; None where it is missing or damaged."""
+    """Read a slice's picture; None where it can't be had."""
     try:
-        content = objects.read(key)
+        return stored_picture(objects, key)
+    except StoreError:
+        return None
+
+
+def stored_picture(objects: ObjectStore, key: str) -> NDArray[np.uint8] | None:
+    """Read a slice's picture; None where it is damaged.
+
+    Raises:
+        StoreError: It is missing, or the store is away: it may be there later.
+    """
+    content = objects.read(key)
+    try:
         with Image.open(io.BytesIO(content)) as picture:
             if picture.width * picture.height > _PIXELS:
                 return None
             return np.asarray(picture.convert("RGB"))
-    except (StoreError, UnidentifiedImageError, OSError):
+    except (UnidentifiedImageError, OSError):
         return None

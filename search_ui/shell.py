@@ -12,7 +12,7 @@ import streamlit as st
 from encoder.errors import LithoscopeError
 from search_ui import resources
 from search_ui.access import User, has_lapsed, user_of
-from search_ui.markdown import escaped
+from search_ui.markdown import escaped, without_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def tell(error: LithoscopeError) -> None:
     """Say what is wrong and what helps, in one line; where things are is for the log."""
     text = str(error)
     _LOG.info("%s", text)
-    st.error(escaped(_without_places(text)), icon=":material/error:")
+    st.error(escaped(without_options(_without_places(text))), icon=":material/error:")
 
 
 def tell_unexpected(error: Exception) -> bool:

@@ -45,10 +45,12 @@ _EXCLUDE = phrase(
     *("don't show", "do not show", "is not", "are not", "isn't", "≠", "!=", "<>"),
 )
 _MINUS = re.compile(r"\s*-(?=[\w\"“])")
-_ONLY = phrase(
+_STRICT = (
     *("only", "just", "solely", "exclusively", "restrict to", "restricted to", "limit to"),
-    *("limited to", "from", "within", "in"),
+    "limited to",
 )
+_ONLY_STRICT = phrase(*_STRICT)
+_ONLY = phrase(*_STRICT, "from", "within", "in")
 _AFTER = phrase("from", "in", "of", "the", "any", "all", "those", "these", "with", "for")
 _AFTER_KIND = phrase("named", "called", "is", "are", "in", "=", "==", ":")
 _OR = re.compile(r"\s*(?:,\s*)?(?:(?:and|or|nor)(?!\w)|[&|+])|\s*,", re.IGNORECASE)
@@ -70,6 +72,8 @@ class Polarity(Enum):
 
     ONLY = auto()
     EXCLUDE = auto()
+    UNCLEAR = auto()
+    """It is turned around twice: "not only E2", "exclude everything but E2"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,9 @@ def _own_reservoir(reader: WordReader, tables: NameTables) -> Read | None:
         else:
             polarity = Polarity.EXCLUDE
         trial.keep()
+        if polarity is Polarity.UNCLEAR:
+            words = " ".join(reader.text[start : reader.at].split())
+            return Read(problems=(_either(words, "this reservoir"),))
         if not tables.own_reservoirs:
             words = reader.text[start : reader.at].strip()
             hint = "the query's reservoir is not known; name it, as in 'not from reservoir E2'"
@@ -199,6 +206,7 @@ def _listed(reader: WordReader, tables: NameTables, *, is_open: bool) -> Read | 
         kind = _kind(reader)
         if kind is not None:
             polarity = _polarity_after_kind(reader, polarity)
+        named = reader.at
         first = _thing(reader, tables, kind=kind)
         if first is None:
             return None
@@ -207,25 +215,33 @@ def _listed(reader: WordReader, tables: NameTables, *, is_open: bool) -> Read | 
         if polarity is None and not is_open:
             polarity = _of_itself(things, kind)
         trial.keep()
-        if polarity is None:
+        if polarity in (None, Polarity.UNCLEAR):
             words = " ".join(reader.text[start : reader.at].split())
-            return Read(problems=(f"{words}: write 'only {words}' or 'not {words}'",))
+            names = " ".join(reader.text[named : reader.at].split())
+            asked = words if polarity is None else f"{kind} {names}" if kind else names
+            return Read(problems=(_either(words, asked),))
         chips = _chips(polarity, things)
         return Read(chips) if chips else Read(problems=("no way of imaging is left; name one",))
 
 
+def _either(words: str, asked: str) -> str:
+    return f"{words}: write 'only {asked}' or 'not {asked}'"
+
+
 def _polarity(reader: WordReader) -> Polarity | None:
-    """Read words that say whether something is wanted; "not without" is taken for neither."""
+    """Read words that say whether something is wanted."""
     found: list[Polarity] = []
     while True:
+        if Polarity.EXCLUDE in found and reader.sees(_ONLY_STRICT):
+            found.append(Polarity.UNCLEAR)
         if reader.take(_EXCLUDE) or (not found and reader.take(_MINUS)):
             found.append(Polarity.EXCLUDE)
         elif reader.take(_ONLY):
             found.append(Polarity.ONLY)
         elif not (found and reader.take(_AFTER)):
             break
-    if found.count(Polarity.EXCLUDE) > 1:
-        return None
+    if Polarity.UNCLEAR in found or found.count(Polarity.EXCLUDE) > 1:
+        return Polarity.UNCLEAR
     return Polarity.EXCLUDE if Polarity.EXCLUDE in found else next(iter(found), None)
 
 

@@ -32,7 +32,8 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "'": "'", "\u2018": "\u2019", "`": "`"}
-_TOKEN = re.compile(r"\s*(?:\w+(?:[-./'\u2019]\w+)*%?|\S)")
+_TOKEN = re.compile(r"\s*(?:\d+(?:[.,]\d+)+%?|\w+(?:[-./'\u2019]\w+)*%?|\S)")
+_OF_NUMBERS = frozenset("+-\u2212\u2013\u2014.")
 _INSIDE = frozenset("-./_'\u2019")
 
 
@@ -214,6 +215,8 @@ class WordReader:
         before, after = self.text[place - 1], self.text[place]
         if before.isspace() or (_is_word(before) and _is_word(after)):
             return False
+        if before in _OF_NUMBERS and (after.isdigit() or after in _OF_NUMBERS):
+            return False  # "permeability -5": the sign is the number's
         return not (after in _INSIDE and _is_word(self.text[place + 1 : place + 2]))
 
     def _is_inside_a_word(self) -> bool:

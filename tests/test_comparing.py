@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from bundle_samples import made_bundle
 from encoder.metric import Metric
 from encoder.ranking import View
+from search_ui import comparing, resources
 from search_ui.comparing import ModelComparer, moves_of
 from search_ui.printing_moves import MOVE_WRITERS
 from search_ui.requests import Filters, ObjectQuery, SearchError, SearchRequest
@@ -115,6 +117,53 @@ def test_after_a_switch_the_former_model_is_the_other(
         assert found.ours.model.bundle_id == live.bundle_id
 
 
+def test_what_another_thread_searches_with_is_not_closed(
+    models: tuple[Site, list[ModelVersion]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, (_, second) = models
+    third = site.models.publish(made_bundle(tmp_path / "third", seed=2))
+    index(site, third, seed=2, names="qabcdefgh")
+    monkeypatch.setattr(comparing, "KEPT_MODELS", 1)
+    request = SearchRequest(queries=(QUERY,), k=3)
+    with SearchService(site) as service, ModelComparer(service) as comparer:
+        with comparer.answering(second) as used:
+            comparer.compare(request, third.bundle_id)
+            assert used.search(request).hits
+        comparer.compare(request, third.bundle_id)
+        assert comparer.loaded == (third.collection,)
+
+
+def compared(test: AppTest) -> list[str]:
+    """The models that are compared, as the page tells them."""
+    assert not test.exception, [each.value for each in test.exception]
+    told = [each.value.replace("\\", "") for each in test.caption]
+    return sorted({each for each in told if each.endswith(("(live)", "(other)"))})
+
+
+def test_the_page_compares_anew_after_a_switch(
+    models: tuple[Site, list[ModelVersion]], tmp_path: Path
+) -> None:
+    site, (first, second) = models
+    third = site.models.publish(made_bundle(tmp_path / "third", seed=2))
+    index(site, third, seed=2, names="qabcdefgh")
+    with resources.serving(site):
+        test = AppTest.from_function(page, default_timeout=60)
+        test.query_params["v"], test.query_params["q"] = "1", QUERY.object_key
+        test.query_params["page.show"], test.query_params["rows"] = "models", "3"
+        before = compared(test.run())
+        site.index.make_live(second.collection)
+        after = compared(test.run())
+    other = f"{third.bundle_id} (other)"
+    assert before == sorted([f"{first.bundle_id} (live)", other])
+    assert after == sorted([f"{second.bundle_id} (live)", other])
+
+
+def page() -> None:
+    from search_ui.pages.search import render  # noqa: PLC0415  Streamlit runs this on its own
+
+    render()
+
+
 def test_models_that_are_not_there_are_refused(models: tuple[Site, list[ModelVersion]]) -> None:
     site, (live, other) = models
     with SearchService(site) as service, ModelComparer(service) as comparer:
@@ -148,7 +197,8 @@ def test_in_every_format(models: tuple[Site, list[ModelVersion]]) -> None:
     told = json.loads(MOVE_WRITERS["json"](found))
     assert sorted(told) == ["moves", "notes", "ours", "theirs", "views"]
     rows = list(csv.DictReader(io.StringIO(MOVE_WRITERS["csv"](found))))
-    assert len(rows) == len(found.moves) + sum(map(len, found.views.values()))
+    assert len(rows) == sum(map(len, found.views.values()))
+    assert {row["list"] for row in rows} <= {str(view) for view in View}
     text = MOVE_WRITERS["table"](found)
     assert other.bundle_id in text
     for move in found.views[View.OTHER_RESERVOIRS]:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from encoder.ranking import View
+from encoder.regions import Region
 from search_ui import report_page
 from search_ui.exports import Answer, to_csv, to_html, to_json, to_png
 from search_ui.query_pictures import QueryPicture
@@ -95,8 +96,8 @@ def answer(indexed: World) -> Answer:
 
 def test_csv_has_a_line_for_each_hit(answer: Answer) -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(answer))))
-    shown = [("hits", hit) for hit in answer.result.hits]
-    shown += [(str(view), hit) for view, hits in answer.result.views.items() for hit in hits]
+    shown = [(str(view), hit) for view, hits in answer.result.views.items() for hit in hits]
+    assert {hit.row.row_id for hit in answer.result.hits} <= {hit.row.row_id for _, hit in shown}
     assert [(row["list"], row["object_key"]) for row in rows] == [
         (name, hit.row.object_key) for name, hit in shown
     ]
@@ -107,6 +108,17 @@ def test_csv_has_a_line_for_each_hit(answer: Answer) -> None:
         assert float(row["similarity"]) == hit.similarity
         measured = hit.row.numbers["porosity"]
         assert row["porosity"] == ("" if measured is None else repr(measured))
+
+
+def test_without_rows_the_hits_are_told(answer: Answer, indexed: World) -> None:
+    request = replace(answer.request, three_rows=False)
+    result = indexed.service.search(request)
+    plain = replace(answer, request=request, result=result)
+    rows = list(csv.DictReader(io.StringIO(to_csv(plain))))
+    assert [row["object_key"] for row in rows] == [hit.row.object_key for hit in result.hits]
+    page = Page(to_html(plain, indexed.site.objects))
+    assert "Most alike" in page.text
+    assert len(page.of("tr")) == 1 + len(result.hits)
 
 
 def test_json_is_the_whole_answer(answer: Answer) -> None:
@@ -125,12 +137,14 @@ def test_html_tells_everything_and_needs_nothing(answer: Answer, indexed: World)
     for text in (
         *("Analogs of q", "2026-03-04 05:06 UTC", "not from reservoir E4", "keep unmeasured"),
         *("porosity at least 0.05", "12.5 %", "1,500 mD", "not measured", "predicted 20 %"),
-        *("Same sample", "Other reservoirs", "Most alike", answer.result.model.collection),
+        *("Same sample", "Other reservoirs", answer.result.model.collection),
         *("scans/c#0", "the whole image", "not from reservoir E4", "Open this search again"),
     ):
         assert text in page.text, text
+    assert "Most alike" not in page.text
+    assert len(page.of("tr")) == 1 + sum(map(len, answer.result.views.values()))
     images = page.of("img")
-    shown = [hit for hits in (answer.result.hits, *answer.result.views.values()) for hit in hits]
+    shown = [hit for hits in answer.result.views.values() for hit in hits]
     with_picture = {hit.thumbnail_key for hit in answer.result.hits[:2]}
     assert len(images) == sum(hit.thumbnail_key in with_picture for hit in shown)
     for image in images:
@@ -175,6 +189,30 @@ def test_scale_bars_are_to_scale(answer: Answer, indexed: World) -> None:
     assert "width:33.33%" in bars  # 1 mm of 3 mm
     assert "1 mm" in page.text
     assert any((each["src"] or "").startswith("data:image/png") for each in page.of("img"))
+
+
+def test_a_part_of_an_indexed_slice_is_shown_as_the_part_that_is_looked_for(
+    answer: Answer, indexed: World
+) -> None:
+    (facts,) = answer.result.queries
+    assert facts.picture_key is not None
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    pixels[50:, 100:] = 255
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    indexed.site.objects.put(facts.picture_key, content.getvalue())
+    region = Region(left=0.5, top=0.5, right=1.0, bottom=1.0)
+    request = replace(
+        answer.request, queries=(ObjectQuery(object_key="scans/q", slice_index=0, region=region),)
+    )
+    (part,) = Answer.of(request, answer.result, service=indexed.service).pictures
+    assert part is not None
+    assert part.pixels.shape == (50, 100, 3)
+    assert part.pixels.min() == 255
+    assert facts.picture_width_um == 400.0
+    assert part.width_um == 200.0
+    whole = Answer.of(answer.request, answer.result, service=indexed.service)
+    assert whole.pictures == (None,)
 
 
 def test_no_more_pictures_than_there_is_room_for(

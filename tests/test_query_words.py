@@ -55,6 +55,9 @@ UNDERSTOOD = {
         *("depth_m at least 100", "clay_fraction at most 0.3"),
     ),
     "depth m between -5 and 5": ("depth_m -5 to 5",),
+    "depth_m -5 to 5": ("depth_m -5 to 5",),
+    "porosity .15-.25": ("porosity 0.15 to 0.25",),
+    "exclude E1 or E2": ("not from reservoir E1", "not from reservoir E2"),
     "only with measured permeability": ("permeability measured",),
     "berea sandstone only": ('only reservoir "Berea Sandstone"',),
     'only Berea  Sandstone or "Big, Rock"': ('only reservoirs "Berea Sandstone" or "Big, Rock"',),
@@ -113,7 +116,18 @@ def test_what_people_write(text: str) -> None:
         ("no vugs porosity 0.1-0.2", '"no vugs porosity 0.1-0.2"'),
         ("nothing above similarity at least 0.6", "nothing above"),
         ("not between E1 and E2", "not between"),
-        ("not without E2", "not without"),
+        ("not without E2", "not without E2: write 'only E2' or 'not E2'"),
+        ("not only E2", "not only E2: write 'only E2' or 'not E2'"),
+        ("don't show only reservoir E2", "'only reservoir E2'"),
+        ("not just this reservoir", "write 'only this reservoir'"),
+        ("exclude everything but E2", "but E2: write 'only E2' or 'not E2'"),
+        ("permeability -5", "at least 0"),
+        ("permeability –5", "–5"),
+        ("porosity -.5", "fraction"),
+        ("porosity 0,15 bis 0,25", '"porosity 0,15 bis 0,25"'),
+        ("porosity < 10% or > 20%", '"porosity < 10% or > 20%"'),
+        ("porosity < 10% or porosity > 20%", '"porosity < 10% or porosity > 20%"'),
+        ("only E1 or fractured", '"only E1 or fractured"'),
         ("exclude porosity 0.1–0.2", "wanted"),
         ("similarity below 0.5", "similarity at least"),
         ("exclude 5", '"exclude 5"'),
@@ -159,6 +173,15 @@ def test_chips_change_a_request_and_are_removed() -> None:
     )
     left = without(found.chips, found.chips[0])
     assert [chip.text for chip in left] == [chip.text for chip in found.chips[1:]]
+
+
+def test_the_same_property_twice_is_one_range() -> None:
+    asked = understand("porosity 0.15 to 0.25, pixel size under 2 µm", NAMES).apply(ASKED)
+    both = understand("porosity 0.2 to 0.3", NAMES).apply(asked)
+    assert set(words_of(both)) == {"porosity 0.2 to 0.25", "pixel size at most 2 µm"}
+    apart = understand("porosity at least 0.4", NAMES).apply(asked)
+    assert "porosity at least 0.4" in words_of(apart)
+    assert "porosity 0.15 to 0.25" in words_of(apart)
 
 
 def random_request(rng: random.Random) -> SearchRequest:

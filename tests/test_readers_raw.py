@@ -235,7 +235,7 @@ def test_all_problems_of_a_side_car_are_told_at_once(tmp_path: Path) -> None:
         'float16, float32, float64, found "uint12"; '
         'byte_order: expected little or big, found "middle"; '
         "header_bytes: expected a whole number, found -1; "
-        "pixel_size_um: expected a number above 0, found 0"
+        "pixel_size_um: expected a pixel size from 0.0001 to 1,000,000 micrometres, found 0"
     )
 
 
@@ -352,6 +352,7 @@ def test_a_layout_is_put_together_from_its_parts() -> None:
         ((4, 16, 20), "uint8", {"header_bytes": -1}, "-1 bytes"),
         ((4, 16, 20), "uint8", {"pixel_size_um": 0.0}, "pixel size of 0"),
         ((4, 16, 20), "uint8", {"pixel_size_um": float("nan")}, "pixel size of nan"),
+        ((4, 16, 20), "uint8", {"pixel_size_um": 1e308}, "pixel size of 1e[+]308"),
     ],
 )
 def test_parts_that_make_no_layout_are_told_in_a_line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,15 +10,18 @@ import pytest
 from encoder.ranking import View
 from encoder.regions import Region
 from search_ui.comparing import Move
+from search_ui.components.cards import rank_help
 from search_ui.components.figures import cross_plot, distance_plot
 from search_ui.components.palette import MARKS, QUERY
 from search_ui.components.picture_figures import Shown, Zoom, region_figure, side_by_side
 from search_ui.components.property_ranges import histogram_html
 from search_ui.components.region_dialog import region_of
-from search_ui.components.thinking import funnel_html
+from search_ui.components.thinking import funnel_html, shown_words
 from search_ui.components.two_models import place_text, shift_text
 from search_ui.components.wording import property_words, short
 from search_ui.library import SamplePoint
+from search_ui.markdown import without_options
+from search_ui.requests import ObjectQuery, SearchRequest
 from search_ui.results import Funnel, FunnelStep, QueryFacts, SearchHit
 from search_ui.rock_properties import RockProperties
 from search_world import make_scan
@@ -137,7 +141,14 @@ def test_pictures_of_unknown_scale_are_moved_alone() -> None:
     layout = side_by_side([shown(None), shown(400.0, width=800)]).layout
     assert layout.xaxis2.matches is None
     assert [image.sizex for image in layout.images] == [100.0, 800.0]
-    assert not layout.shapes
+    (bar,) = layout.shapes  # of the one whose scale is known: 100 of its 400 µm
+    assert (bar.xref, bar.x1 - bar.x0) == ("x2", pytest.approx(200.0))
+
+
+def test_titles_of_pictures_are_text() -> None:
+    picture = replace(shown(200.0), title="Hit 1: <b>E1</b>")
+    texts = [each.text for each in side_by_side([picture]).layout.annotations]
+    assert "Hit 1: &lt;b&gt;E1&lt;/b&gt;" in texts
 
 
 def test_what_was_zoomed_to_is_shown_of_every_slice() -> None:
@@ -188,6 +199,23 @@ def test_a_funnel_is_bars_and_text() -> None:
     assert "being written" in text
 
 
+def test_what_is_shown_of_what_passes_is_told() -> None:
+    queries = (ObjectQuery(object_key="scans/q"),)
+    assert shown_words(SearchRequest(queries=queries, k=10)) == "Shown: the 10 nearest."
+    asked = SearchRequest(
+        queries=queries, k=1, three_rows=True, per_sample=2, min_similarity=0.6, group_by=None
+    )
+    assert shown_words(asked) == (
+        "Shown: the nearest one of each row, at most 2 of each sample, of a similarity of at least "
+        "0.6."
+    )
+
+
+def test_a_rank_that_was_not_counted_says_why() -> None:
+    assert rank_help(7, 653) == "Rank among all slices, without filters"
+    assert "beyond 653, as far as was counted" in rank_help(None, 653)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "words"),
     [
@@ -209,6 +237,19 @@ def test_properties_have_units_and_what_is_not_measured_says_so() -> None:
         ("Porosity", "21.3 %", None),
         ("Permeability", "not measured", "1,234 mD"),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("or raise the limit (--max-pixels) if", "or raise the limit if"),
+        ("as the raw layout (--raw 1000x1000x1000:uint16)", "as the raw layout"),
+        ("name the one to read (--dataset)", "name the one to read"),
+        ("E2 (--odd name--) stays", "E2 (--odd name--) stays"),
+    ],
+)
+def test_pages_name_no_options_of_commands(text: str, shown: str) -> None:
+    assert without_options(text) == shown
 
 
 def test_long_names_keep_both_ends() -> None:

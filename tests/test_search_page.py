@@ -134,6 +134,17 @@ def test_two_files_of_one_name_are_refused_with_the_remedy(app: AppTest) -> None
     assert not cards(app)
 
 
+def test_a_refused_file_does_not_spoil_those_that_come_after_it(app: AppTest) -> None:
+    upload(app, ("wrong.tif", b"no image"))
+    upload(app, ("wrong.tif", b"no image"), ("mine.png", png(2)))
+    assert cards(app)
+    (note,) = (each.value for each in app.info if "wrong" in each.value)
+    assert note.endswith("; it is not looked for")
+    assert not app.error
+    queries = [each.proto.body for each in app.get("html") if "litho-query-pic" in each.proto.body]
+    assert ["mine.png" in each for each in queries] == [True]
+
+
 def test_a_headerless_volume_is_asked_how_it_is_laid_out(app: AppTest) -> None:
     volume = np.stack([texture(seed) for seed in (2, 3)])
     upload(app, ("mine.raw", volume.tobytes()))
@@ -164,8 +175,23 @@ def test_words_are_chips_and_what_is_not_understood_is_said(app: AppTest) -> Non
     look_for(app, "volume")
     say(app, "not from E2, porosity 0.1 to 0.2, purple")
     assert cards(app) == ["E1 · S2"]
+    bodies = "".join(each.proto.body for each in app.get("html"))
+    funnel = bodies[bodies.index("litho-funnel") :]
+    assert "<span>not from reservoir E2</span>" in funnel
+    assert "<span>porosity 0.1 to 0.2</span>" in funnel
     assert app.select_slider(key="range_porosity").value == (0.1, 0.2)
     assert any("purple" in each.value for each in app.warning)
+
+
+def test_what_was_said_of_former_words_does_not_stay(app: AppTest) -> None:
+    look_for(app, "volume")
+    say(app, "purple")
+    assert app.warning
+    press(app, "Exclude reservoir E2")
+    assert not app.warning
+    say(app, "purple")
+    press(app, "More like this")
+    assert not app.warning
 
 
 def test_words_that_cannot_be_asked_for_are_refused_in_a_line(app: AppTest) -> None:
@@ -196,6 +222,7 @@ def test_three_rows(app: AppTest) -> None:
         "Other reservoirs",
     ]
     assert "E1 · S1" in cards(app)
+    assert not any("own sample hidden" in each.value for each in app.caption)
 
 
 def test_a_hit_is_opened_and_looked_for(app: AppTest) -> None:
@@ -214,6 +241,9 @@ def test_a_hit_of_a_volume_is_gone_through_slice_by_slice(app: AppTest) -> None:
     (scrub,) = (each for each in app.slider if each.label == "Slice of the scan")
     sound(scrub.set_value(2).run())
     assert any("plane 2 of 5" in each.value for each in app.caption)
+    is_hit = any("this is the hit" in each.value for each in app.caption)
+    charts = "".join(str(each.proto) for each in app.get("plotly_chart"))
+    assert (f"Scan of hit {first}, plane 2 of 5" in charts) is not is_hit
 
 
 def test_what_was_zoomed_to_stays_from_slice_to_slice(app: AppTest) -> None:

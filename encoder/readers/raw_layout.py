@@ -6,11 +6,11 @@ that count the other way round (columns first) need a side-car file where the ax
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from encoder.errors import LithoscopeError
+from encoder.metadata.problems import NUMBER_RULES
 from encoder.planes import RawLayout
 
 if TYPE_CHECKING:
@@ -145,10 +145,11 @@ def layout_from_parts(
         )
     if header_bytes < 0:
         raise LithoscopeError(f"raw layout: found {header_bytes} bytes before it; give 0 or more")
-    if pixel_size_um is not None and not (pixel_size_um > 0 and math.isfinite(pixel_size_um)):
+    rule = NUMBER_RULES["pixel_size_um"]
+    if pixel_size_um is not None and not rule.accepts(pixel_size_um):
         raise LithoscopeError(
-            f"raw layout: found a pixel size of {pixel_size_um:g} µm; give more than 0, or leave "
-            "it out"
+            f"raw layout: found a pixel size of {pixel_size_um:g} µm; give {rule.expected}, or "
+            "leave it out"
         )
     planes, height, width = sides
     return RawLayout(

@@ -18,7 +18,7 @@ from search_ui.adding import Added, Adding, Description, Outcome, scans_of, writ
 from search_ui.components.layout_fields import layout_fields
 from search_ui.components.messages import guarded
 from search_ui.components.wording import modality_text
-from search_ui.markdown import escaped
+from search_ui.markdown import escaped, without_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -147,7 +147,7 @@ def _tell(done: list[Added]) -> None:
     """Say what became of the files that were sent last, until others are."""
     for added in done:
         icon, words = _SIGNS[added.outcome]
-        told = f": {escaped(added.told)}" if added.told else ""
+        told = f": {escaped(without_options(added.told))}" if added.told else ""
         st.markdown(f"{icon} **{escaped(added.name)}** {words}{told}")
     if any(each.outcome is Outcome.STORED for each in done):
         st.caption("New scans can be searched once they are indexed, as “Indexing” tells.")

@@ -16,7 +16,7 @@ from search_ui.components.take_along import take_along
 from search_ui.components.thinking import pictures_to_think_with
 from search_ui.components.two_models import two_models
 from search_ui.components.wording import sentence
-from search_ui.markdown import escaped
+from search_ui.markdown import escaped, without_options
 from search_ui.printing import VIEW_TITLES
 
 if TYPE_CHECKING:
@@ -44,14 +44,17 @@ def answer(result: SearchResult, overview: LibraryOverview) -> None:
     ):
         _mode(state)
         st.caption(_summary(result), help=_timings(result))
-        take_along(result)
+        taken = st.container(width="content")
     names = tuple(each.name for each in result.queries)
     for note in (*state.notes, *result.notes):
-        st.info(escaped(sentence(note, names)), icon=":material/info:")
+        st.info(escaped(without_options(sentence(note, names))), icon=":material/info:")
+    comparison = None
     if state.mode is Mode.MODELS:
-        two_models()
+        comparison = two_models(result)
     else:
         _hits(state, result)
+    with taken:  # what is taken along is what is shown below it
+        take_along(result, comparison)
     pictures_to_think_with(result, overview)
     opened = next((hit for hit in shown_hits(result) if hit.row.row_id == state.opened), None)
     if opened is not None:
@@ -94,7 +97,8 @@ def _hits(state: PageState, result: SearchResult) -> None:
 def _summary(result: SearchResult) -> str:
     count = len(shown_hits(result))
     hits = "1 hit" if count == 1 else f"{count:,} hits"
-    hidden = result.funnel.hidden_own
+    # In three rows its own sample is the first of them.
+    hidden = 0 if result.views else result.funnel.hidden_own
     own = f" · {hidden:,} of its own sample hidden" if hidden else ""
     model = result.model.bundle_id or result.model.collection
     seconds = result.timings_ms["total"] / 1000

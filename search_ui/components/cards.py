@@ -165,9 +165,18 @@ def _card_html(hit: SearchHit, *, ranked: int, is_marked: bool) -> str:
         f'<span style="color:{mark.color}" aria-hidden="true">{mark.sign}</span> '
         f"<b>{safe(whose)}</b></div>"
         f'<div class="litho-sim"><span>Similarity {hit.similarity:.3f}</span>'
-        f'<span class="dim" title="Rank among all slices, without filters">#{rank}</span></div>'
+        f'<span class="dim" title="{safe(rank_help(hit.absolute_rank, ranked))}">#{rank}</span>'
+        "</div>"
         f"{meter_html(hit.similarity)}{properties_html(of_rows([row]))}</div>"
     )
+
+
+def rank_help(rank: int | None, ranked: int) -> str:
+    """What a rank is, and why it is told no further where it isn't."""
+    told = "Rank among all slices, without filters"
+    if rank is not None:
+        return told
+    return f"{told}: beyond {ranked:,}, as far as was counted for this answer"
 
 
 def _scale_bar(row: SliceRow) -> str:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from encoder.errors import LithoscopeError
+from encoder.errors import LithoscopeError, printable
 from infra.pictures import PictureKey
 from search_ui import resources
 from search_ui.components.facts import facts_html, scan_facts
-from search_ui.components.picture_data import data_url, drawn, picture_size
+from search_ui.components.messages import for_viewers
+from search_ui.components.picture_data import data_url, drawn, part_of_preview, picture_size
 from search_ui.components.picture_figures import PICTURE_CONFIG, Shown, Zoom, side_by_side
 from search_ui.components.state import page_state
-from search_ui.components.wording import query_title, rock, safe
+from search_ui.components.wording import query_title, rock
 from search_ui.markdown import escaped
 from search_ui.printing import rank_text
 from search_ui.requests import ObjectQuery
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from search_ui.library import SlicePage
+    from search_ui.query_pictures import QueryPicture
     from search_ui.requests import Query
     from search_ui.results import QueryFacts, SearchHit, SearchResult
 
@@ -35,6 +37,7 @@ def _close() -> None:
 
 
 @st.dialog("A closer look", width="large", on_dismiss=_close)
+@for_viewers
 def hit_dialog(hit: SearchHit, result: SearchResult) -> None:
     """Show it.
 
@@ -62,7 +65,7 @@ def hit_dialog(hit: SearchHit, result: SearchResult) -> None:
         on_select=lambda: _zoom(zoom_key),
         selection_mode="box",
         config=PICTURE_CONFIG,
-        alt=" beside ".join(each.title for each in pictures),
+        alt=printable(" beside ".join(each.title for each in pictures)),
     )
     st.caption(_scale_words(pictures))
     # A new slice is a new chart to Streamlit: only what is kept here outlasts it.
@@ -106,8 +109,10 @@ def _scrubber(slices: Sequence[SlicePage], hit: SearchHit) -> SlicePage:
 
 def _hit_picture(shown: SlicePage, hit: SearchHit) -> Shown:
     width, height = picture_size(shown.preview_key) or (1, 1)
+    is_hit = shown.slice_index == hit.row.slice_index
+    what = f"Hit {hit.rank}" if is_hit else f"Scan of hit {hit.rank}, {shown.place}"
     return Shown(
-        title=safe(f"Hit {hit.rank}: {rock(hit.row.reservoir, hit.row.sample)}"),
+        title=f"{what}: {rock(hit.row.reservoir, hit.row.sample)}",
         source=picture_url(shown.preview_key, kind=Picture.PREVIEW),
         width_px=width,
         height_px=height,
@@ -119,20 +124,14 @@ def _query_picture(result: SearchResult) -> Shown | None:
     """The first query; None where there is no picture of it."""
     state = page_state()
     query, facts = state.wish.queries[0], result.queries[0]
-    title = safe(f"Query: {query_title(facts, state.name_of(query))}")
+    title = f"Query: {query_title(facts, state.name_of(query))}"
     if isinstance(query, ObjectQuery):
         return _indexed_picture(query, facts, title=title)
     try:
         picture = drawn(query, max_side=_SIDE)
     except LithoscopeError:
         return None
-    return Shown(
-        title=title,
-        source=data_url(picture.pixels),
-        width_px=picture.width_px,
-        height_px=picture.height_px,
-        width_um=picture.width_um,
-    )
+    return _of_picture(picture, title=title)
 
 
 def _indexed_picture(query: ObjectQuery, facts: QueryFacts, *, title: str) -> Shown | None:
@@ -144,12 +143,26 @@ def _indexed_picture(query: ObjectQuery, facts: QueryFacts, *, title: str) -> Sh
     width_um = next(
         (each.width_um for each in slices if each.slice_index == parsed.slice_index), None
     )
+    if query.region is not None:
+        part = part_of_preview(key, query.region, width_um=width_um)
+        if part is not None:
+            return _of_picture(part, title=title)
     return Shown(
         title=title,
         source=picture_url(key, kind=Picture.PREVIEW),
         width_px=size[0],
         height_px=size[1],
         width_um=width_um,
+    )
+
+
+def _of_picture(picture: QueryPicture, *, title: str) -> Shown:
+    return Shown(
+        title=title,
+        source=data_url(picture.pixels),
+        width_px=picture.width_px,
+        height_px=picture.height_px,
+        width_um=picture.width_um,
     )
 
 

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from PIL import Image
 
+from infra.store_errors import ObjectMissingError
 from search_ui import resources
 from search_ui.components.state import page_state
-from search_ui.sheet import read_picture
+from search_ui.query_pictures import part_of
+from search_ui.sheet import read_picture, stored_picture
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from encoder.regions import Region
     from search_ui.query_pictures import QueryPicture
     from search_ui.requests import FileQuery, UploadQuery
 
@@ -45,12 +48,35 @@ def drawn(query: FileQuery | UploadQuery, *, max_side: int) -> QueryPicture:
     return kept[key]
 
 
-@st.cache_data(max_entries=4096, show_spinner=False)
 def picture_size(key: str) -> tuple[int, int] | None:
     """Width and height of a slice's picture; None where it is missing or damaged.
 
     Args:
         key: Its key, which belongs to one content for ever.
+
+    Raises:
+        StoreError: The store is away.
+    """
+    try:
+        return _picture_size(key)
+    except ObjectMissingError:
+        return None
+
+
+def part_of_preview(key: str, region: Region, *, width_um: float | None) -> QueryPicture | None:
+    """A part of a slice's large picture; None where the picture is missing or damaged.
+
+    Args:
+        key: The picture's key.
+        region: The part.
+        width_um: Width that the whole picture shows, in micrometres, or None.
     """
     pixels = read_picture(resources.site().objects, key)
+    return None if pixels is None else part_of(pixels, region, width_um=width_um)
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _picture_size(key: str) -> tuple[int, int] | None:
+    """Likewise; what is raised is not remembered, so a picture that comes back is seen."""
+    pixels = stored_picture(resources.site().objects, key)
     return None if pixels is None else (pixels.shape[1], pixels.shape[0])

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from encoder.scale_bars import length_label, scale_bar_um
 from search_ui.components.palette import QUERY
+from search_ui.components.wording import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,8 +174,9 @@ def side_by_side(pictures: Sequence[Shown], zoom: Zoom | None = None) -> go.Figu
             }
         )
         figure.add_layout_image(_image(picture.source, size, axis=axis))
-        _scale_bar(figure, size, axis=axis, in_um=in_um)
-        _title(figure, picture.title, left=start)
+        if picture.width_um is not None:
+            _scale_bar(figure, size, axis=axis, um_per_unit=picture.width_um / size[0])
+        _title(figure, safe(picture.title), left=start)
     figure.update_layout(dragmode="select", showlegend=False, margin=_MARGIN, height=480)
     return figure
 
@@ -210,12 +212,13 @@ def _title(figure: go.Figure, title: str, *, left: float) -> None:
     )
 
 
-def _scale_bar(figure: go.Figure, size: tuple[float, float], *, axis: str, in_um: bool) -> None:
+def _scale_bar(
+    figure: go.Figure, size: tuple[float, float], *, axis: str, um_per_unit: float
+) -> None:
     """Lay a bar of a known length on the picture; it grows and moves with it."""
-    if not in_um:
-        return
     width, height = size
-    length = scale_bar_um(width)
+    length_um = scale_bar_um(width * um_per_unit)
+    length = length_um / um_per_unit
     left, low = 0.03 * width, height - 0.04 * height
     place = {"xref": f"x{axis}", "yref": f"y{axis}"}
     figure.add_shape(
@@ -229,7 +232,7 @@ def _scale_bar(figure: go.Figure, size: tuple[float, float], *, axis: str, in_um
         **place,
     )
     figure.add_annotation(
-        text=length_label(length),
+        text=length_label(length_um),
         x=left,
         y=low,
         xanchor="left",

@@ -12,6 +12,7 @@ from encoder.errors import LithoscopeError, ScanError, ScanFault
 from encoder.planes import ReadOptions
 from search_ui import resources
 from search_ui.components.layout_fields import layout_fields
+from search_ui.components.messages import for_viewers
 from search_ui.components.state import page_state
 from search_ui.components.wording import file_name, modality_text, rock, safe, short
 from search_ui.markdown import escaped
@@ -52,6 +53,7 @@ def query_picker(overview: LibraryOverview, *, adds: bool = False) -> None:
 
 
 @st.dialog("What to look for", width="large")
+@for_viewers
 def query_dialog(overview: LibraryOverview) -> None:
     """The same, over an answer."""
     adds = st.segmented_control(
@@ -90,7 +92,7 @@ def _keep(files: Sequence[UploadedFile], *, adds: bool) -> None:
         error = _try(files, None, adds=adds)
         if error is None:
             st.rerun()
-    if isinstance(error, ScanError) and error.fault in _ASKS_LAYOUT and _has_headerless(files):
+    if _asks_layout(error, files):
         with st.form("query_layout", border=True):
             st.markdown("**How is it laid out?** A headerless volume does not tell of itself.")
             typed = layout_fields("query_layout", asks_pixel_size=True)
@@ -111,22 +113,59 @@ def _keep(files: Sequence[UploadedFile], *, adds: bool) -> None:
 def _try(
     files: Sequence[UploadedFile], layout: RawLayout | None, *, adds: bool
 ) -> LithoscopeError | None:
-    """Keep files and look for them; else, why they were refused."""
+    """Keep files and look for those that can be; else, why they were refused."""
     state = page_state()
-    for each in files:
-        each.seek(0)
-    try:
-        with st.spinner("Checking your files…"):
-            tokens = resources.service().kept.keep_all(
-                [(each.name, each) for each in files],
-                read=None if layout is None else ReadOptions(raw=layout),
-            )
-    except LithoscopeError as problem:
-        st.session_state[_REFUSED] = tuple(each.file_id for each in files), problem
-        return problem
+    with st.spinner("Checking your files…"):
+        tokens, problems = _kept(files, layout)
+    if not tokens:
+        st.session_state[_REFUSED] = tuple(each.file_id for each in files), problems[0]
+        return problems[0]
     state.names |= {token: name for name, token in tokens.items()}
     _choose(state, [UploadQuery(token=token) for token in tokens.values()], adds=adds)
+    state.notes = tuple(f"{problem}; it is not looked for" for problem in problems)
     return None
+
+
+def _kept(
+    files: Sequence[UploadedFile], layout: RawLayout | None
+) -> tuple[dict[str, str], list[LithoscopeError]]:
+    """Keep files together; where one is refused, each by itself, with what is called the same.
+
+    Returns:
+        Tokens by file name, and why files were refused.
+    """
+    try:
+        return _kept_together(files, layout), []
+    except LithoscopeError as problem:
+        groups: dict[str, list[UploadedFile]] = {}
+        for each in files:
+            groups.setdefault(PurePath(each.name).stem, []).append(each)
+        if len(groups) < 2:
+            return {}, [problem]
+    tokens: dict[str, str] = {}
+    problems: list[LithoscopeError] = []
+    for group in groups.values():
+        try:
+            tokens |= _kept_together(group, layout)
+        except LithoscopeError as problem:
+            if _asks_layout(problem, group):
+                return {}, [problem]
+            problems.append(problem)
+    return tokens, problems
+
+
+def _kept_together(files: Sequence[UploadedFile], layout: RawLayout | None) -> dict[str, str]:
+    for each in files:
+        each.seek(0)
+    return resources.service().kept.keep_all(
+        [(each.name, each) for each in files],
+        read=None if layout is None else ReadOptions(raw=layout),
+    )
+
+
+def _asks_layout(error: LithoscopeError | None, files: Sequence[UploadedFile]) -> bool:
+    is_fault = isinstance(error, ScanError) and error.fault in _ASKS_LAYOUT
+    return is_fault and _has_headerless(files)
 
 
 def _has_headerless(files: Sequence[UploadedFile]) -> bool:

@@ -94,6 +94,8 @@ def _picture_html(query: Query, facts: QueryFacts | None) -> str:
     if isinstance(query, ObjectQuery):
         key = None if facts is None else facts.picture_key
         source = "" if key is None else picture_url(key, kind=Picture.THUMB)
+        if source and facts is not None and facts.picture_width_um:
+            bar = scale_bar_html(facts.picture_width_um, facts.picture_width_um)
     else:
         try:
             picture = drawn(replace(query, region=None), max_side=_SIDE)

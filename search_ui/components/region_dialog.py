@@ -10,6 +10,7 @@ import streamlit as st
 from encoder.errors import LithoscopeError
 from encoder.regions import Region
 from infra.pictures import PictureKey
+from search_ui.components.messages import for_viewers
 from search_ui.components.picture_data import data_url, drawn, picture_size
 from search_ui.components.picture_figures import PICTURE_CONFIG, region_figure
 from search_ui.components.state import page_state
@@ -28,6 +29,7 @@ _SIDE = 1024
 
 
 @st.dialog("Look for a part of it", width="large")
+@for_viewers
 def region_dialog() -> None:
     """Let a box be dragged over a query, and look for what is in it."""
     state = page_state()

@@ -73,7 +73,8 @@ class PageState:
         pictures: Pictures of what is looked for, with their longest sides.
         link: Link that was opened and not answered yet.
         mode: How the answer is shown.
-        compared: What two models were asked last, and what they answered.
+        compared: What two models were asked last, the live one's collection, the other one's name,
+            and what they answered.
         written: Parameters of the address as they were last written.
         shown: What the visitor had chosen when the address was last written, see `chosen`.
     """
@@ -90,7 +91,7 @@ class PageState:
     pictures: dict[tuple[FileQuery | UploadQuery, int], QueryPicture] = field(default_factory=dict)
     link: Link | None = None
     mode: Mode = Mode.BEST
-    compared: tuple[tuple[SearchRequest, str], Comparison] | None = None
+    compared: tuple[tuple[SearchRequest, str, str], Comparison] | None = None
     written: dict[str, str] = field(default_factory=dict)
     shown: tuple[object, ...] | None = None
 
@@ -112,11 +113,8 @@ class PageState:
 
     def look_for(self, queries: Iterable[Query]) -> None:
         """Look for something else, under the same filters; nothing is a blank query."""
-        self.wish = replace(self.wish, queries=tuple(queries) or (_NOTHING,))
+        self.change(replace(self.wish, queries=tuple(queries) or (_NOTHING,)))
         self.marks = frozenset()
-        self.opened = None
-        self.notes = ()
-        self.link = None
         self.serial += 1
 
     def show(self, mode: Mode) -> None:
@@ -126,9 +124,13 @@ class PageState:
 
     def ask(self, **changes: Any) -> None:  # noqa: ANN401  values of any field of a request
         """Change how is looked for: fields of the request."""
-        self.wish = replace(self.wish, **changes)
+        self.change(replace(self.wish, **changes))
+
+    def change(self, wish: SearchRequest) -> None:
+        """Wish for something else: what was said of the former wish is of no concern any more."""
+        self.wish = wish
         self.opened = None
-        self.notes = ()
+        self.notes, self.not_understood, self.refused = (), (), None
         self.link = None
 
     def filter_by(self, **changes: Any) -> None:  # noqa: ANN401  values of any filter
@@ -137,8 +139,7 @@ class PageState:
 
     def clear_filters(self) -> None:
         """Ask for the queries alone."""
-        self.wish = replace(blank(), queries=self.wish.queries, three_rows=self.wish.three_rows)
-        self.not_understood, self.refused = (), None
+        self.change(replace(blank(), queries=self.wish.queries, three_rows=self.wish.three_rows))
 
     def exclude_reservoir(self, name: str) -> None:
         """Show nothing of a reservoir any more."""

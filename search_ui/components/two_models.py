@@ -31,8 +31,15 @@ _COLUMNS = 8
 _LIVE = "live"
 
 
-def two_models() -> None:
-    """Answer the wish with the live model and another one, side by side."""
+def two_models(result: SearchResult) -> Comparison | None:
+    """Answer the wish with the live model and another one, side by side.
+
+    Args:
+        result: The live model's answer as it is known by now.
+
+    Returns:
+        What is shown; None where there is nothing to compare.
+    """
     comparer = _comparer(resources.service())
     others = comparer.others()
     if not others:
@@ -41,17 +48,18 @@ def two_models() -> None:
             "(`lithoscope reindex`), and both can be compared here.",
             icon=":material/compare_arrows:",
         )
-        return
+        return None
     chosen = st.selectbox(
         "Compare the live model with", others, format_func=_model_text, key="other"
     )
-    comparison = _compared(comparer, chosen)
+    comparison = _compared(comparer, chosen, live=result.model.collection)
     if comparison is None:
-        return
+        return None
     for note in comparison.notes:
         st.info(escaped(note), icon=":material/info:")
     for view in comparison.ours.views:
         _view(comparison, view)
+    return comparison
 
 
 def shift_text(move: Move) -> str:
@@ -74,10 +82,10 @@ def _model_text(model: OtherModel) -> str:
     return f"{model.bundle_id} ({model.init}, {model.n_scans:,} {scans})"
 
 
-def _compared(comparer: ModelComparer, other: OtherModel) -> Comparison | None:
+def _compared(comparer: ModelComparer, other: OtherModel, *, live: str) -> Comparison | None:
     state = page_state()
     request = replace(state.wish, three_rows=True)
-    key = request, other.bundle_id
+    key = request, live, other.bundle_id
     if state.compared is None or state.compared[0] != key:
         try:
             with st.skeleton(height=420):

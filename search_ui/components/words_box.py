@@ -55,13 +55,11 @@ def _apply(overview: LibraryOverview) -> None:
     if not text:
         return
     understood = understand(text, _names(state, overview))
-    state.not_understood = understood.not_understood
     try:
-        state.wish = understood.apply(state.wish)
+        state.change(understood.apply(state.wish))
     except LithoscopeError as error:
         state.refused = error
-    else:
-        state.refused = None
+    state.not_understood = understood.not_understood
 
 
 def _names(state: PageState, overview: LibraryOverview) -> Names:
@@ -94,5 +92,4 @@ def _remove(chips: tuple[Chip, ...], gone: Chip) -> None:
     state = page_state()
     fresh = replace(blank(), queries=state.wish.queries, three_rows=state.wish.three_rows)
     left = Understood(chips=without(chips, gone))
-    state.wish = left.apply(fresh)
-    state.not_understood, state.refused = (), None
+    state.change(left.apply(fresh))
