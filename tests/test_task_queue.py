@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from kombu import Consumer
+from kombu.messaging import Consumer
 
 from infra import task_queue
 from infra.broker import BrokerAwayError, BrokerError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from kombu import Message
+    from kombu.message import Message
 
 pytest_plugins = ["stack_parts"]
 
@@ -96,13 +96,14 @@ def taken(settings: Settings) -> list[str]:
 
     def take(message: Message) -> None:
         found.append(message.delivery_info["routing_key"])
-        message.ack()
+        message.ack()  # type: ignore[no-untyped-call]  # kombu
 
     with celery_app(settings) as app, app.connection_for_read() as connection:
         channel = connection.channel()
         channel.basic_qos(0, 1, False)
         queues = list(app.amqp.queues.values())
-        with Consumer(channel, queues, on_message=take), suppress(TimeoutError):
+        consumer = Consumer(channel, queues, on_message=take)  # type: ignore[no-untyped-call]  # kombu
+        with consumer, suppress(TimeoutError):
             while True:
                 connection.drain_events(timeout=2)
     return found
