@@ -58,9 +58,9 @@ def user_of(settings: UiSettings, claims: Mapping[str, object] | None) -> User |
         address is not theirs for certain, or no role is theirs.
     """
     if not settings.has_login:
-        return User("", Role[settings.anonymous.upper()])
+        return User("", Role[settings.role_of_everybody.upper()])
     email = (claims or {}).get("email")
-    if not isinstance(email, str) or "@" not in email or _is_doubtful(claims or {}):
+    if not isinstance(email, str) or "@" not in email or _is_doubtful(settings, claims or {}):
         return None
     if has_lapsed(settings, claims or {}):
         return None
@@ -79,9 +79,10 @@ def has_lapsed(settings: UiSettings, claims: Mapping[str, object]) -> bool:
     return time.time() - began > settings.login_hours * _HOUR
 
 
-def _is_doubtful(claims: Mapping[str, object]) -> bool:
-    """Whether the provider says itself that the address was not checked."""
-    return str(claims.get("email_verified", True)).casefold() not in {"true", "1"}
+def _is_doubtful(settings: UiSettings, claims: Mapping[str, object]) -> bool:
+    """Whether the provider says itself that the address was not checked, or must say it was."""
+    told = claims.get("email_verified", not settings.needs_verified_email)
+    return str(told).casefold() not in {"true", "1"}
 
 
 def _role_of(settings: UiSettings, email: str) -> Role | None:

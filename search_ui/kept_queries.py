@@ -26,7 +26,7 @@ from encoder.scans import is_headerless, open_scan
 from infra.local_files import chunks_of
 from infra.packing import pack
 from infra.stored_scans import read_options
-from search_ui.fetched_files import FetchedFiles
+from search_ui.fetched_files import KEPT_BYTES, FetchedFiles
 from search_ui.requests import SearchError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class KeptQueries:
         self._room_bytes = int(site.settings.ui.keep_queries_gib * (1 << 30))
         self._now = now
         self._lock = threading.Lock()
-        self._files = FetchedFiles()
+        self._files = FetchedFiles(min(KEPT_BYTES, self._room_bytes))
         self._unstored: dict[str, KeptFile] = {}
         self._known: dict[str, _StoredFile] = {}
 
@@ -162,7 +162,8 @@ class KeptQueries:
         """
         unstored = self._unstored.get(token)
         if unstored is not None:
-            yield unstored
+            with self._files.at_hand(token, _made_room):
+                yield unstored
             return
         stored = self._stored_file(token)
         entry, name = stored.entry, unescape_part(stored.entry.key.rpartition("/")[2])
@@ -178,7 +179,9 @@ class KeptQueries:
     def has(self, token: str) -> bool:
         """Whether a file is kept under a token."""
         try:
-            return token in self._unstored or bool(self._entry(token))
+            if token in self._unstored:
+                return self._files.has(token)
+            return bool(self._entry(token))
         except SearchError:
             return False
 
@@ -234,8 +237,8 @@ class KeptQueries:
         if self._days:
             self._files.adopt(key, path)
         else:
-            told = _options(key, metadata)
-            self._unstored[token] = KeptFile(path=path, name=name, read=told)
+            self._unstored[token] = KeptFile(path=path, name=name, read=_options(key, metadata))
+            self._files.adopt(token, path)  # it goes as others' copies do, once there is no room
         return token
 
     def _entry(self, token: str) -> ObjectEntry:
@@ -286,6 +289,13 @@ def _checked(path: Path, name: str, *, read: ReadOptions) -> Packed:
         return pack(path, read)
     except OSError as error:
         raise SearchError(f"{_shown(name)}: can't be read; upload it again") from error
+
+
+def _made_room(_: Path) -> Path:
+    raise SearchError(
+        "the uploaded image is not there any more: none are kept here (LITHOSCOPE_UI__"
+        "KEEP_QUERIES_DAYS is 0), and it made room for others; upload it again"
+    )
 
 
 def _is_companion(path: Path, beside: Iterable[Path]) -> bool:

@@ -194,6 +194,7 @@ def _gone(link: Link, overview: LibraryOverview, *, kept: KeptQueries) -> Iterat
         ("reservoir", (*asked.only_reservoirs, *asked.exclude_reservoirs), known.reservoirs),
         ("sample", (*asked.only_samples, *asked.exclude_samples), known.samples),
         ("scan", (*asked.only_objects, *asked.exclude_objects), tuple(scans)),
+        ("modality", asked.modalities, _modalities(overview)),
         ("property", tuple(each.name for each in asked.ranges), known.numbers),
     ):
         for name in dict.fromkeys(names):
@@ -227,12 +228,17 @@ def possible(link: Link, service: SearchService) -> SearchRequest | None:
         exclude_samples=_there(asked.exclude_samples, known.samples),
         only_objects=_there(asked.only_objects, scans),
         exclude_objects=_there(asked.exclude_objects, scans),
+        modalities=_there(asked.modalities, _modalities(overview)),
         ranges=tuple(each for each in asked.ranges if each.name in known.numbers),
     )
     return replace(link.request, queries=queries, filters=filters)
 
 
-def _there(names: tuple[str, ...], known: Container[str]) -> tuple[str, ...]:
+def _modalities(overview: LibraryOverview) -> tuple[str | None, ...]:
+    return tuple(each.name for each in overview.modalities)
+
+
+def _there(names: tuple[str, ...], known: Container[str | None]) -> tuple[str, ...]:
     return tuple(name for name in names if name in known)
 
 

@@ -43,8 +43,8 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-def health(_: Request) -> Response:
-    """Tell that this process lives."""
+async def health(_: Request) -> Response:
+    """Tell that this process answers, however busy its threads are."""
     return PlainTextResponse("alive\n", headers=_NOT_KEPT)
 
 

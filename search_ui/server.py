@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import logging
 import threading
@@ -89,7 +90,7 @@ def _login(settings: UiSettings) -> dict[str, SecretsValue] | None:
 @contextlib.asynccontextmanager
 async def _opened(_: st.App) -> AsyncIterator[None]:
     """Have everything opened beside the first look at a page, and closed after the last."""
-    ahead = threading.Thread(target=_open_ahead, name="open-ahead", daemon=True)
+    ahead = threading.Thread(target=open_ahead, name="open-ahead", daemon=True)
     ahead.start()
     try:
         yield
@@ -98,7 +99,7 @@ async def _opened(_: st.App) -> AsyncIterator[None]:
         resources.close()
 
 
-def _open_ahead() -> None:
+def open_ahead() -> None:
     """Open the pages, the index and the live model; pages tell what is wrong with those."""
     for name in PAGES:
         importlib.import_module(f"search_ui.pages.{name}")
@@ -106,3 +107,8 @@ def _open_ahead() -> None:
         resources.service().warm_up()
     except LithoscopeError as error:
         _LOG.info("%s", error)
+    importlib.import_module("encoder.inference")  # torch, for a model that goes live later
+    # After each run of a page Streamlit looks through all objects for garbage, and nobody is
+    # answered meanwhile: seconds for those half million of libraries, minutes on a busy machine.
+    gc.collect()
+    gc.freeze()

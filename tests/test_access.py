@@ -74,9 +74,40 @@ def test_what_is_no_login(told: dict[str, object] | None) -> None:
     assert user_of(PEOPLE, told) is None
 
 
+def test_an_address_that_the_provider_says_nothing_of_may_be_refused() -> None:
+    strict = PEOPLE.model_copy(update={"needs_verified_email": True})
+    for told, counts in (({}, False), ({"email_verified": True}, True)):
+        assert user_of(PEOPLE, claims("op@example.org", **told)) is not None
+        assert (user_of(strict, claims("op@example.org", **told)) is not None) is counts
+
+
 def test_without_a_login_everybody_has_the_role_that_is_set() -> None:
     assert user_of(UiSettings(), None) == User("", Role.OPERATOR)
     assert user_of(UiSettings(anonymous="viewer"), None) == User("", Role.VIEWER)
+
+
+@pytest.mark.parametrize(
+    ("host", "published_on", "role"),
+    [
+        ("127.0.0.1", None, Role.OPERATOR),
+        ("::1", None, Role.OPERATOR),
+        ("localhost", None, Role.OPERATOR),
+        ("0.0.0.0", None, Role.VIEWER),  # noqa: S104  compared, not opened
+        ("::", None, Role.VIEWER),
+        ("10.0.0.5", None, Role.VIEWER),
+        ("rocks.example.org", None, Role.VIEWER),
+        ("0.0.0.0", "127.0.0.1", Role.OPERATOR),  # noqa: S104  of a container
+        ("0.0.0.0", "0.0.0.0", Role.VIEWER),  # noqa: S104  likewise
+        ("127.0.0.1", "10.0.0.5", Role.VIEWER),  # behind a proxy that says so
+    ],
+)
+def test_without_a_login_only_those_at_this_machine_are_operators(
+    host: str, published_on: str | None, role: Role
+) -> None:
+    settings = UiSettings(host=host, published_on=published_on)
+    assert user_of(settings, None) == User("", role)
+    told = settings.model_copy(update={"anonymous": "operator"})
+    assert user_of(told, None) == User("", Role.OPERATOR)
 
 
 @pytest.mark.parametrize("name", ["url", "oidc_client_id", "oidc_client_secret", "cookie_secret"])

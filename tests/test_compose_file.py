@@ -16,6 +16,7 @@ from infra.native_stack.plan import make_plan
 from infra.native_stack.probes import HttpProbe
 from infra.native_stack.secrets_file import new_secrets
 from infra.settings import setting_fields
+from infra.ui_settings import UiSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -119,6 +120,19 @@ def test_only_pages_console_and_dashboards_are_published_and_to_this_machine_onl
     assert yaml.safe_load(COMPOSE.read_text())["networks"]["stack"]["internal"]
 
 
+@pytest.mark.parametrize(("bind", "role"), [("", "operator"), ("10.0.0.5", "viewer")])
+def test_pages_that_others_reach_make_nobody_an_operator_unless_told_to(
+    bind: str, role: str
+) -> None:
+    variables = {**new_secrets(), "BIND_ADDRESS": bind}
+    told = read_services([COMPOSE], variables)["ui"].environment
+    settings = UiSettings(
+        host=told["LITHOSCOPE_UI__HOST"], published_on=told["LITHOSCOPE_UI__PUBLISHED_ON"]
+    )
+    assert told["LITHOSCOPE_UI__ANONYMOUS"] == ""
+    assert settings.role_of_everybody == role
+
+
 @pytest.mark.parametrize("name", LASTING)
 def test_what_lasts_is_checked_restarted_and_limited(raw: dict[str, Any], name: str) -> None:
     service = raw[name]
@@ -179,13 +193,15 @@ def test_what_can_not_be_used_is_told(tmp_path: Path, text: str, told: str) -> N
 
 
 def test_pages_run_without_docker_on_this_machine_only(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path, [COMPOSE], variables=new_secrets())
+    variables = {**new_secrets(), "BIND_ADDRESS": "10.0.0.5"}
+    plan = make_plan(tmp_path, [COMPOSE], variables=variables)
     launch = plan.launch("ui-1")
     port = str(plan.ports["ui-1"][8501])
     assert launch.command[-1] == "ui"
     assert launch.environment["LITHOSCOPE_UI__PORT"] == port
     assert launch.environment["LITHOSCOPE_METRICS__PORT"] == port
-    assert launch.environment["LITHOSCOPE_UI__HOST"] == "127.0.0.1"
+    for name in ("HOST", "PUBLISHED_ON"):
+        assert launch.environment[f"LITHOSCOPE_UI__{name}"] == "127.0.0.1"
     assert launch.probe == HttpProbe(int(port), "/healthz")
 
 

@@ -147,6 +147,21 @@ def test_none_is_stored_where_none_is_to_be_kept(tmp_path: Path) -> None:
         other.close()
 
 
+def test_what_is_stored_nowhere_makes_room_too(tmp_path: Path) -> None:
+    content = png().getvalue()
+    gib = 2.5 * len(content) / (1 << 30)
+    with site_of(tmp_path, keep_queries_days=0, keep_queries_gib=gib) as site:
+        kept = KeptQueries(site)
+        tokens = [kept.keep("a.png", io.BytesIO(content)) for _ in range(4)]
+        assert [kept.has(token) for token in tokens] == [False, False, True, True]
+        told = "made room for others.*upload it again"
+        with pytest.raises(LithoscopeError, match=told), kept.open(tokens[0]):
+            pass
+        with kept.open(tokens[3]) as file:
+            assert file.path.read_bytes() == content
+        kept.close()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [

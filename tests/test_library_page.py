@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -207,6 +208,51 @@ def test_others_may_not(tmp_path: Path, role: str, monkeypatch: pytest.MonkeyPat
         assert bool(app.file_uploader) is (role == "editor")
         labels = [each.label for each in app.button]
         assert ("Try all again" in labels) is (role == "editor")
+
+
+@contextmanager
+def now_a_viewer(site: Site) -> Iterator[None]:
+    """As where somebody's login has lapsed, or their role was taken away."""
+    before = site.settings
+    ui = before.ui.model_copy(update={"anonymous": "viewer"})
+    site.settings = before.model_copy(update={"ui": ui})
+    yield
+    site.settings = before
+
+
+def test_a_role_is_asked_for_again_where_it_acts(site: Site, models: list[ModelVersion]) -> None:
+    first, second = models
+    site.models.switch(site.index, second)
+    (key,) = put_scans(site, "a")
+    refuse(site, key)
+    model, library = page("model"), page("library")
+    model.selectbox(key="other_model").set_value(first.bundle_id).run()
+    model.button(key="make_live").click().run()
+    with now_a_viewer(site):
+        model.button(key="confirm_model").click().run()
+        assert site.index.live() == second.collection
+        library.button(key="retry").click().run()
+        assert site.quarantine.get(key) is not None
+        assert "this is for each editor" in text(library)
+
+
+def test_rows_that_were_chosen_are_none_of_another_table(
+    site: Site, models: list[ModelVersion]
+) -> None:
+    del models
+    put_scans(site, "b", "c")
+
+    def table() -> str:
+        app = page("library")
+        return next(each.proto.id for each in app.dataframe if "Scan" in each.value)
+
+    refuse(site, "scans/E1/S1/c.png")
+    before = table()
+    assert table() == before
+    resources.meter().forget()
+    refuse(site, "scans/E1/S1/b.png")  # comes before it
+    resources.meter().forget()
+    assert table() != before
 
 
 def test_the_whole_app_begins_with_the_search(site: Site, models: list[ModelVersion]) -> None:

@@ -245,7 +245,7 @@ def test_properties_have_units_and_what_is_not_measured_says_so() -> None:
         ("or raise the limit (--max-pixels) if", "or raise the limit if"),
         ("as the raw layout (--raw 1000x1000x1000:uint16)", "as the raw layout"),
         ("name the one to read (--dataset)", "name the one to read"),
-        ("E2 (--odd name--) stays", "E2 (--odd name--) stays"),
+        ("E2 (-- odd) stays", "E2 (-- odd) stays"),
     ],
 )
 def test_pages_name_no_options_of_commands(text: str, shown: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import signal
@@ -17,13 +18,13 @@ import pytest
 from infra.folder_store import FolderStore
 from infra.pictures import preview_key, thumbnail_key
 from search_ui.resources import Picture, picture_url
-from ui_server import SECONDS, Running, free_port, is_alive, running, until
+from ui_server import PATIENCE, ROOT, SECONDS, Running, free_port, is_alive, running, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Response
 
 pytest_plugins = ("ui_server",)
 
@@ -100,8 +101,9 @@ def test_what_nobody_needs_is_closed(server: Running, path: str) -> None:
     assert server.get(f"/_stcore/{path}")[::2] == (404, b"nothing here\n")
 
 
-def test_pages_are_framed_by_nobody_else(server: Running) -> None:
-    assert server.get("/")[1]["content-security-policy"] == "frame-ancestors 'self'"
+def test_pages_are_framed_by_nobody_else_and_show_nobody_else_s_pictures(server: Running) -> None:
+    told = server.get("/")[1]["content-security-policy"]
+    assert told == "frame-ancestors 'self'; img-src 'self' data: blob:"
 
 
 def test_the_page_fetches_nothing_from_elsewhere(server: Running, chromium: Browser) -> None:
@@ -116,6 +118,46 @@ def test_the_page_fetches_nothing_from_elsewhere(server: Running, chromium: Brow
         page.get_by_role("heading", name=name).wait_for(timeout=SECONDS * 1000)
     assert [url for url in asked if not re.match(rf"(data:|blob:|{server.address})", url)] == []
     context.close()
+
+
+def test_what_is_there_for_good_is_not_looked_through_for_garbage(home: Path) -> None:
+    """Streamlit looks after each run, and nobody is answered meanwhile."""
+    program = (
+        "import gc\nfrom search_ui.server import open_ahead\nopen_ahead()\n"
+        "print(gc.get_freeze_count(), len(gc.get_objects()))"
+    )
+    told = {"LITHOSCOPE_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(  # noqa: S603  our own
+        [sys.executable, "-c", program],
+        env={**os.environ, **told},
+        stdout=subprocess.PIPE,
+        timeout=PATIENCE,
+        check=True,
+    )
+    kept, others = map(int, ended.stdout.split()[-2:])
+    assert kept > 100_000, "torch and all"
+    assert others < kept / 10
+
+
+def test_what_people_upload_together_has_a_bound(home: Path, chromium: Browser) -> None:
+    told = {"LITHOSCOPE_UI__UPLOADS_MIB": "1"}
+    with running(home, "ui", env=told) as small:
+        found = [upload(chromium, small, kib=700), upload(chromium, small, kib=700)]
+        assert [each.status for each in found] == [204, 413]
+        assert upload(chromium, small, kib=200).status == 204
+        assert small.get("/healthz")[0] == 200
+
+
+def upload(chromium: Browser, server: Running, *, kib: int) -> Response:
+    """Send a file on a page of its own, which stays open."""
+    page = chromium.new_context().new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    page.goto(f"{server.address}/library")
+    page.get_by_role("tab", name="Add scans").click()
+    file = page.locator("input[type=file]").first
+    with page.expect_response(lambda it: "upload_file" in it.url and it.status != 200) as sent:
+        file.set_input_files({"name": "a.raw", "mimeType": "", "buffer": bytes(kib << 10)})
+    return sent.value
 
 
 def test_a_port_that_is_taken_is_told(home: Path) -> None:

@@ -11,6 +11,7 @@ from encoder.ranking import GroupBy
 from search_ui.components.property_ranges import property_ranges
 from search_ui.components.state import blank, page_state
 from search_ui.components.wording import modality_text
+from search_ui.markdown import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -99,7 +100,7 @@ def _modalities(state: PageState, overview: LibraryOverview) -> None:
         options,
         selection_mode="multi",
         key="modalities",
-        format_func=modality_text,
+        format_func=lambda name: escaped(modality_text(name)),  # they are Markdown
         on_change=lambda: state.filter_by(modalities=tuple(st.session_state["modalities"])),
     )
 

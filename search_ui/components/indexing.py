@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -32,6 +33,7 @@ _RETRIED = "retried_scans"
 def indexing() -> None:
     """Show how far the index is, again and again."""
     with guarded():
+        resources.require(Role.VIEWER)  # the frame round the page, which asks, is not run again
         found = resources.meter().look()
         _progress(found)
         _refused(found)
@@ -95,7 +97,7 @@ def _refused(found: IngestState) -> None:
         hide_index=True,
         on_select="rerun" if may else "ignore",
         selection_mode="multi-row",
-        key="refused",
+        key=f"refused_{_digest(found)}",  # rows are chosen by number: those of another table
         column_config={"Why, and what helps": st.column_config.TextColumn(width="large")},
     )
     if not may:
@@ -107,8 +109,15 @@ def _refused(found: IngestState) -> None:
     st.button(label, icon=":material/refresh:", key="retry", on_click=_retry, args=(keys,))
 
 
+def _digest(found: IngestState) -> str:
+    """Name what is refused: another scan or order gives another name."""
+    keys = [each.object_key for each in found.refused]
+    return hashlib.sha256(repr(keys).encode()).hexdigest()[:16]
+
+
 def _retry(keys: list[str]) -> None:
     with guarded():
+        resources.require(Role.EDITOR)
         st.session_state[_RETRIED] = retry(resources.site(), keys)
         resources.meter().forget()
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from search_ui import resources
 from search_ui.access import Role
-from search_ui.components.messages import guarded
+from search_ui.components.messages import for_viewers, guarded
 from search_ui.markdown import escaped
 from search_ui.model_state import make_live
 
@@ -42,6 +42,7 @@ def model_switch(found: ModelState) -> None:
 
 
 @st.dialog("Change the live model?")
+@for_viewers
 def _confirm(version: ModelVersion, expected: str | None, *, is_back: bool = False) -> None:
     st.markdown(
         f"Searches ask **{escaped(version.bundle_id)}** at once, instead of "
@@ -53,6 +54,7 @@ def _confirm(version: ModelVersion, expected: str | None, *, is_back: bool = Fal
         st.rerun()
     if yes.button("Make it live", type="primary", key="confirm_model", width="stretch"):
         with guarded():
+            resources.require(Role.OPERATOR)
             is_caught_up = make_live(resources.site(), version, expected=expected, is_back=is_back)
             resources.meter().forget()
             how = (
