@@ -48,7 +48,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "socket_timeout": ANSWER_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
         "health_check_interval": HEALTH_SECONDS,
-        "queue_order_strategy": "priority",  # the order of QUEUES
+        "queue_order_strategy": "infra.queue_order:UploadsFirst",
         "priority_steps": [0],  # one list a queue
     }
     return {

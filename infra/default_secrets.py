@@ -6,12 +6,12 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from infra.settings import SettingsError, env_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from pydantic import SecretStr
 
     from infra.settings import Settings
 
@@ -59,18 +59,29 @@ def _well_known(settings: Settings) -> Iterator[str]:
     store, index, broker = settings.store, settings.index, settings.broker
     if store.kind == "s3" and _is_known(store.secret_key):
         yield env_name("store", "secret_key")
-    if index.token is not None and _is_known(index.token, after=":"):
+    if _is_open(index.address, _password(index.token)):
         yield env_name("index", "token")
-    if broker.url is not None:
-        is_missing = broker.password is None and not is_loopback(broker.url)
-        if is_missing or (broker.password is not None and _is_known(broker.password)):
-            yield env_name("broker", "password")
+    if _is_open(broker.url, broker.password):
+        yield env_name("broker", "password")
 
 
-def _is_known(secret: SecretStr | None, *, after: str | None = None) -> bool:
+def _password(token: SecretStr | None) -> SecretStr | None:
+    """The part of a token that is secret: all of one that names no user."""
+    if token is None:
+        return None
+    user, colon, password = token.get_secret_value().partition(":")
+    return SecretStr(password if colon else user)
+
+
+def _is_open(url: str | None, secret: SecretStr | None) -> bool:
+    """Whether everybody can use a server; one of this machine alone needs no password."""
+    if url is None:
+        return False
+    return _is_known(secret) if secret is not None else not is_loopback(url)
+
+
+def _is_known(secret: SecretStr | None) -> bool:
     text = "" if secret is None else secret.get_secret_value()
-    if after is not None:
-        text = text.partition(after)[2]
     return text.strip().casefold() in WELL_KNOWN
 
 

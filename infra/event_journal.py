@@ -54,6 +54,7 @@ class EventJournal:
         self._client = client
         self._taken = f"{events_key}:processing"
         self._damaged = f"{events_key}:damaged"
+        self._owed = f"{events_key}:sweep-owed"
 
     def take(self, seconds: float, at_most: int) -> list[bytes]:
         """Take the oldest entries; they are kept until `done` or `recover`.
@@ -129,6 +130,33 @@ class EventJournal:
             for name in (self._taken, self.name):
                 count += len(cast("list[bytes] | None", self._client.lpop(name, at_most)) or [])
         return count
+
+    def owe_sweep(self) -> None:
+        """Keep in mind, for the next reader too, that a sweep is owed for what was let go.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        with broker_calls(self.name):
+            self._client.set(self._owed, b"1")
+
+    def sweep_is_asked_for(self) -> None:
+        """Forget that one is owed.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        with broker_calls(self.name):
+            self._client.delete(self._owed)
+
+    def owes_sweep(self) -> bool:
+        """Whether a sweep is owed.
+
+        Raises:
+            BrokerAwayError: The broker does not answer.
+        """
+        with broker_calls(self.name):
+            return bool(self._client.exists(self._owed))
 
     def put_aside(self, entries: Sequence[bytes]) -> None:
         """Keep entries that can't be read apart, for people to look at.

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from encoder.errors import printable
 from infra.indexing.records import record_id
 from infra.store_errors import (
     BadKeyError,
@@ -217,7 +218,7 @@ def _hashed_key(object_key: str) -> str:
 
 
 def _damaged(key: str, problem: str) -> QuarantineRecord:
-    _LOG.warning("%s: damaged quarantine record (%s)", key, problem)
+    _LOG.warning("%s: damaged quarantine record (%s)", printable(key), printable(problem))
     return QuarantineRecord(
         object_key=key.removeprefix(QUARANTINE_PREFIX).removesuffix(_SUFFIX),
         etag=_NO_ETAG,
@@ -233,7 +234,7 @@ def _damaged(key: str, problem: str) -> QuarantineRecord:
 
 def _is_ours(key: str) -> bool:
     if not key.endswith(_SUFFIX):
-        _LOG.warning("%s: no quarantine record; put it elsewhere", key)
+        _LOG.warning("%s: no quarantine record; put it elsewhere", printable(key))
         return False
     return True
 

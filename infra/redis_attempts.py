@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from infra.attempts import AttemptsError
@@ -19,10 +21,10 @@ _PREFIX = b"lithoscope:attempts:"
 _AT_ONCE = 500
 
 _BEGIN = """
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[3] then
-    redis.call('HSET', KEYS[1], ARGV[1], ARGV[3], ARGV[2], 0)
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[4] then
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[4], ARGV[2], 0, ARGV[3], ARGV[5])
 end
-redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[6])
 return redis.call('HINCRBY', KEYS[1], ARGV[2], 1)
 """
 
@@ -48,13 +50,14 @@ class RedisAttempts:
         self._is_for_all = namespace is None
         self._etag = f"{namespace or ''}/etag"
         self._attempts = f"{namespace or ''}/attempts"
+        self._first = f"{namespace or ''}/first"
 
     def begin(self, etags: Mapping[str, str]) -> dict[str, int]:
         """Count one more attempt of each; see `infra.attempts.AttemptCounter.begin`."""
-        fields = (self._etag, self._attempts)
+        fields, now = (self._etag, self._attempts, self._first), repr(time.time())
         answers = self._ask(
             [
-                ("EVAL", _BEGIN, 1, _name(key), *fields, etag, KEPT_SECONDS)
+                ("EVAL", _BEGIN, 1, _name(key), *fields, etag, now, KEPT_SECONDS)
                 for key, etag in etags.items()
             ]
         )
@@ -69,12 +72,21 @@ class RedisAttempts:
             for (key, etag), (kept, attempts) in zip(etags.items(), answers, strict=True)
         }
 
+    def first_times(self, etags: Mapping[str, str]) -> dict[str, datetime]:
+        """When the first attempts were; see `infra.attempts.AttemptCounter.first_times`."""
+        answers = self._ask([("HMGET", _name(key), self._etag, self._first) for key in etags])
+        return {
+            key: datetime.fromtimestamp(float(first), UTC)
+            for (key, etag), (kept, first) in zip(etags.items(), answers, strict=True)
+            if kept == etag.encode() and first is not None
+        }
+
     def clear(self, object_keys: Iterable[str]) -> None:
         """Forget the attempts of these keys; see `infra.attempts.AttemptCounter.clear`."""
         if self._is_for_all:
             self._ask([("DEL", _name(key)) for key in object_keys])
         else:
-            fields = (self._etag, self._attempts)
+            fields = (self._etag, self._attempts, self._first)
             self._ask([("HDEL", _name(key), *fields) for key in object_keys])
 
     def close(self) -> None:

@@ -12,7 +12,8 @@ BULK = "encode.bulk"
 """Queue of what a new model's collection misses: it has time."""
 
 QUEUES = (ENCODE, MAINTENANCE, BULK)
-"""Every queue, the most urgent first: workers empty one before they look at the next.
+"""Every queue, the most urgent first: workers empty one before they look at the next, but that
+uploads without a pause let maintenance through (`infra.queue_order`).
 
 Maintenance comes before bulk, which it fills: a long rollout must not keep it from being looked
 after.

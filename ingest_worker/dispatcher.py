@@ -106,6 +106,10 @@ class Dispatcher:
         if not self._is_sure:  # a former reader, or we ourselves, may have left something
             if count := self.journal.recover():
                 _LOG.info("%d events were taken and not passed on; taken up again", count)
+            if self._owes_sweep:
+                self.journal.owe_sweep()
+            else:
+                self._owes_sweep = self.journal.owes_sweep()
             self._is_sure = True
         if self._owes_sweep:
             self._pay_sweep()
@@ -146,15 +150,14 @@ class Dispatcher:
                 self.work.high_water,
             )
             self._owes_sweep = True
+            self.journal.owe_sweep()  # should this dispatcher die, the next one owes it
         return not self._owes_sweep
 
     def _pay_sweep(self) -> None:
-        """Ask for a sweep in place of the events that were let go, once there is room for it.
-
-        A dispatcher that dies owing one leaves it to the timetable.
-        """
+        """Ask for a sweep in place of the events that were let go, once there is room for it."""
         if 2 * self.queue.waiting(ENCODE).keys < self.work.high_water:
             self.queue.request(SWEEP)
+            self.journal.sweep_is_asked_for()
             self._owes_sweep = False
 
     def _make_room(self, error: BrokerFullError) -> bool:
@@ -164,7 +167,7 @@ class Dispatcher:
         except AWAY as other:
             _LOG.warning("%s", other)
             return False
-        self._owes_sweep = self._owes_sweep or count > 0
+        self._owes_sweep = self._owes_sweep or count > 0  # the next step keeps it in mind
         _LOG.error("%s; %d events are let go, and a sweep finds what they told", error, count)
         return count > 0
 

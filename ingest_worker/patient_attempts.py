@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from infra.attempts import AttemptCounter
     from ingest_worker.patience import Patience
@@ -35,6 +36,10 @@ class PatientAttempts:
     def counts(self, etags: Mapping[str, str]) -> dict[str, int]:
         """Attempts of these contents so far; see `infra.attempts.AttemptCounter.counts`."""
         return self._patience.keep_trying(lambda: self._attempts.counts(etags))
+
+    def first_times(self, etags: Mapping[str, str]) -> dict[str, datetime]:
+        """When the first attempts were; see `infra.attempts.AttemptCounter.first_times`."""
+        return self._patience.keep_trying(lambda: self._attempts.first_times(etags))
 
     def clear(self, object_keys: Iterable[str]) -> None:
         """Forget the attempts of these keys; see `infra.attempts.AttemptCounter.clear`."""

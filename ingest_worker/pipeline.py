@@ -243,7 +243,7 @@ class _Run:
             place,
             fault=ENCODER_FAULT,
             reason=str(result),
-            attempts=scan.attempts,
+            tried=scan.tried,
         )
 
 

@@ -163,7 +163,11 @@ class StackWorker:
             filling = self._filling(name)
             if filling is None or filling.is_open:
                 return None
-            rehearse(filling.context_now())
+            try:
+                rehearse(filling.context_now())
+            except OWN_FAULTS:
+                self._close_filling(name)  # the next look is to begin anew, not to find it open
+                raise
             return name
         finally:
             self._working.release()

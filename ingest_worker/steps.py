@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from infra.quarantine import QuarantineRecord
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """How often a content was tried, this time included.
+
+    Attributes:
+        attempts: Times.
+        first: When the first of them was, UTC; None if it is this one, or not known.
+    """
+
+    attempts: int = 1
+    first: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prepared:
     """A scan that was decoded, to be encoded.
@@ -28,7 +41,7 @@ class Prepared:
         scan: Its slices.
         former: What is indexed of it so far.
         is_quarantined: Whether it has a quarantine record, which ends with the commit.
-        attempts: Times that this content was tried, this time included.
+        tried: How often this content was tried.
     """
 
     stat: ObjectStat
@@ -36,7 +49,7 @@ class Prepared:
     scan: DecodedScan
     former: ScanRecord | None
     is_quarantined: bool
-    attempts: int
+    tried: Tried
 
     @property
     def object_key(self) -> str:

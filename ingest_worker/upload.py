@@ -10,6 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from infra.object_store import ObjectStore
+    from infra.object_store import ObjectEntry, ObjectStore
     from infra.packing import Packed
     from ingest_worker.planning import PlannedScan
 
@@ -124,7 +125,11 @@ def _upload_library(
 ) -> None:
     copier = _Copier(bucket)
     try:
-        scans = copier.without_conflicts(scans, _sources(library, bucket.objects), done=done)
+        own = read_map(bucket.objects, library)
+        copier.look({*own, *(scan.key for scan in scans)})
+        sources = owners(bucket.objects, besides=library)
+        sources |= {key: str(library.root / file) for key, file in own.items()}
+        scans = copier.without_conflicts(scans, sources, done=done)
         files = _announce(library, scans, bucket=bucket, has=copier.has)
         copied = copier.copy(scans, done=done, tick=tick)
     finally:
@@ -146,12 +151,6 @@ def _upload_library(
             "told there, not in the bucket"
         )
     _note_lost(library, files, done=done)
-
-
-def _sources(library: Library, objects: ObjectStore) -> dict[str, str]:
-    """Path that each object was copied from."""
-    own = {key: str(library.root / file) for key, file in read_map(objects, library).items()}
-    return owners(objects, besides=library) | own
 
 
 def _announce(
@@ -225,7 +224,7 @@ class _Copier:
         self._hashes = EtagCache(bucket.cache / "sources.sqlite")
         self._threads = ThreadPoolExecutor(bucket.at_once, thread_name_prefix="copy")
         self._patience = replace(bucket.patience, stop=Event())
-        self._there = {e.key: e for page in bucket.objects.pages(_SCANS) for e in page}
+        self._there: dict[str, ObjectEntry | None] = {}
 
     def close(self) -> None:
         """Let those that are being copied finish; the others are not begun."""
@@ -233,9 +232,21 @@ class _Copier:
         self._threads.shutdown(cancel_futures=True)
         self._hashes.close()
 
+    def look(self, keys: set[str]) -> None:
+        """See which objects there are, before anything is copied.
+
+        The bucket may hold far more than a library: only their folders are listed, and of what is
+        there only they are kept.
+        """
+        self._there |= dict.fromkeys(keys)
+        for found in self._threads.map(partial(self._listed, keys=keys), _folders(keys)):
+            self._there |= found
+
     def has(self, key: str) -> bool:
         """Whether there was such an object before anything was copied."""
-        return key in self._there
+        if key not in self._there:  # another run has told of it since
+            self.look({key})
+        return self._there[key] is not None
 
     def without_conflicts(
         self, scans: Sequence[PlannedScan], sources: Mapping[str, str], *, done: Upload
@@ -281,9 +292,13 @@ class _Copier:
             tick()
         return stored
 
+    def _listed(self, folder: str, *, keys: set[str]) -> dict[str, ObjectEntry]:
+        pages = self._bucket.objects.pages(folder)
+        return {entry.key: entry for page in pages for entry in page if entry.key in keys}
+
     def _other_owner(self, scan: PlannedScan, owner: str | None) -> str | None:
         path = scan.packed.path
-        if owner is None or scan.key not in self._there or not os.path.lexists(owner):
+        if owner is None or not self.has(scan.key) or not os.path.lexists(owner):
             return None
         if os.path.realpath(owner) == os.path.realpath(path):
             return None
@@ -307,7 +322,7 @@ class _Copier:
     def _put(self, scan: PlannedScan) -> Stored:
         packed = scan.packed
         wanted = dict(packed.user_metadata)
-        if scan.key in self._there:
+        if self.has(scan.key):
             is_same, kept = self._compare(scan)
             if is_same and kept.items() >= wanted.items():
                 return Stored.UNCHANGED
@@ -324,7 +339,8 @@ class _Copier:
     def _compare(self, scan: PlannedScan) -> tuple[bool, Mapping[str, str]]:
         """Say whether a scan's object has its content, and which user metadata."""
         sha256 = self._sha256(scan.packed)
-        if self._there[scan.key].etag == sha256 and not scan.packed.user_metadata:
+        there = self._there[scan.key]
+        if there is not None and there.etag == sha256 and not scan.packed.user_metadata:
             return True, {}
         try:
             stat = self._bucket.objects.stat(scan.key)
@@ -347,6 +363,15 @@ class _Copier:
         after = path.stat()
         if _signs(before) == _signs(after):
             self._hashes.remember(after, sha256)
+
+
+def _folders(keys: Iterable[str]) -> list[str]:
+    """Folders of some scans' keys, none inside another."""
+    folders: list[str] = []
+    for folder in sorted({f"{key.rpartition('/')[0]}/" for key in keys if key.startswith(_SCANS)}):
+        if not folders or not folder.startswith(folders[-1]):
+            folders.append(folder)
+    return folders
 
 
 def _signs(status: os.stat_result) -> tuple[int, int, int]:

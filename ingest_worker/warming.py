@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from encoder.errors import LithoscopeError
+from ingest_worker.faults import OWN_FAULTS, WorkerFaultError
 from ingest_worker.patience import AWAY
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Warming:
         self._is_wanted = is_wanted
         self._seconds = seconds
         self._fault: LithoscopeError | None = None
+        self._has_ended = False
         self._started = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="open the model", daemon=True)
@@ -53,6 +55,11 @@ class Warming:
         """
         if (fault := self._fault) is not None:
             raise fault
+        if self._has_ended:
+            raise WorkerFaultError(
+                "worker: looks after its live model no more, for a reason that its log tells; "
+                "start it again"
+            )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -69,6 +76,7 @@ class Warming:
                 self._started.set()
                 self._stop.wait(self._seconds)
         finally:
+            self._has_ended = self._is_wanted and not self._stop.is_set()
             self._started.set()
 
     def _look(self) -> None:
@@ -76,11 +84,20 @@ class Warming:
             opened = self._worker.open_live()
         except AWAY as error:  # readiness tells which service it is
             _LOG.debug("%s", error)
-        except LithoscopeError as error:
-            if str(error) != str(self._fault):
-                _LOG.error("%s", error)
-            self._fault = error
+        except OWN_FAULTS as error:
+            fault = _told(error)
+            if str(fault) != str(self._fault):
+                _LOG.error("%s", fault)
+            self._fault = fault
         else:
             self._fault = None
             if opened is not None:
                 _LOG.info("collection %s: its model is open", opened)
+
+
+def _told(error: Exception) -> LithoscopeError:
+    """A fault with its remedy: of a full disk or a broken device the error knows none."""
+    if isinstance(error, LithoscopeError):
+        return error
+    text = " ".join(str(error).split()) or type(error).__name__
+    return WorkerFaultError(f"worker: the live model can't be opened ({text}); mend what it says")

@@ -133,7 +133,7 @@ class Writer:
                 (scan.object_key, scan.prepared.stat.etag),
                 fault=INDEX_FAULT,
                 reason=fault,
-                attempts=scan.prepared.attempts,
+                tried=scan.prepared.tried,
             )
             for scan, _ in made
             if (fault := faults[scan.object_key]) is not None

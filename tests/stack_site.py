@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,8 +21,7 @@ from infra.native_stack.programs import require_programs
 from infra.native_stack.secrets_file import new_secrets
 from infra.native_stack.stack import NativeStack
 from infra.native_stack.state import StackState
-from infra.settings import PREFIX, Settings
-from infra.settings_groups import DELIMITER
+from infra.settings import PREFIX
 from programs import minio_binary
 
 if TYPE_CHECKING:
@@ -87,19 +86,6 @@ def running_servers(
         yield stack
     finally:
         stack.down()
-
-
-def settings_of(stack: NativeStack) -> Settings:
-    """Settings of a client of a stack, in this process."""
-    told: dict[str, Any] = {}
-    for name, text in stack.client_settings().items():
-        if name.startswith(PREFIX) and text:
-            group, _, field = name.removeprefix(PREFIX).lower().partition(DELIMITER)
-            if field:
-                told.setdefault(group, {})[field] = text
-            else:
-                told[group] = text
-    return Settings.model_validate(told)
 
 
 def command(stack: NativeStack, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:

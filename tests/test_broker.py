@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,45 @@ def test_attempts_are_counted_for_a_content_until_they_are_cleared(
     assert attempts.counts({"a": "2", "b": "1"}) == {"a": 0, "b": 1}
     assert attempts.begin({}) == {}
     attempts.clear([])
+    attempts.close()
+
+
+def test_the_time_of_the_first_attempt_is_kept_for_a_content(attempts: AttemptCounter) -> None:
+    began = datetime.now(UTC)
+    attempts.begin({"a": "1", "\udcff": "1"})
+    first = attempts.first_times({"a": "1", "\udcff": "1", "c": "1"})
+    assert set(first) == {"a", "\udcff"}
+    assert all(began <= time <= datetime.now(UTC) for time in first.values())
+    attempts.begin({"a": "1"})
+    assert attempts.first_times({"a": "1"}) == {"a": first["a"]}
+    attempts.begin({"a": "2"})  # another content is another matter
+    assert attempts.first_times({"a": "1"}) == {}
+    assert attempts.first_times({"a": "2"})["a"] > first["a"]
+    attempts.clear(["a"])
+    assert attempts.first_times({"a": "2"}) == {}
+    assert attempts.first_times({}) == {}
+    attempts.close()
+
+
+def test_counts_of_an_earlier_release_go_on_without_a_first_time(
+    attempts: AttemptCounter, request: pytest.FixtureRequest
+) -> None:
+    if isinstance(attempts, FileAttempts):
+        columns = "object_key BLOB PRIMARY KEY, etag TEXT NOT NULL, attempts INTEGER NOT NULL"
+        with contextlib.closing(sqlite3.connect(attempts.path)) as database:
+            database.execute(f"CREATE TABLE attempts ({columns})")
+            database.execute("INSERT INTO attempts VALUES (?, ?, 2)", (b"a", "1"))
+            database.commit()
+    else:
+        with request.getfixturevalue("broker").client as client:
+            kept = {"litho_a/etag": "1", "litho_a/attempts": "2"}
+            client.hset("lithoscope:attempts:a", mapping=kept)
+    assert attempts.counts({"a": "1"}) == {"a": 2}
+    assert attempts.first_times({"a": "1"}) == {}
+    assert attempts.begin({"a": "1", "b": "1"}) == {"a": 3, "b": 1}
+    assert set(attempts.first_times({"a": "1", "b": "1"})) == {"b"}
+    assert attempts.begin({"a": "2"}) == {"a": 1}
+    assert set(attempts.first_times({"a": "2"})) == {"a"}
     attempts.close()
 
 

@@ -13,7 +13,7 @@ GOOD = "fRq3-0pLx9-Zt7u"
 
 
 def settings(
-    *, store: str = GOOD, token: str = f"root:{GOOD}", broker: str | None = GOOD, **more: str
+    *, store: str = GOOD, token: str | None = f"root:{GOOD}", broker: str | None = GOOD, **more: str
 ) -> Settings:
     return Settings.model_validate(
         {
@@ -23,7 +23,10 @@ def settings(
                 access_key=SecretStr("lithoscope"),
                 secret_key=SecretStr(store),
             ),
-            "index": IndexSettings(address="http://milvus:19530", token=SecretStr(token)),
+            "index": IndexSettings(
+                address=more.pop("index", "http://milvus:19530"),
+                token=None if token is None else SecretStr(token),
+            ),
             "broker": BrokerSettings(
                 url=more.pop("url", "redis://broker:6379/0"),
                 password=None if broker is None else SecretStr(broker),
@@ -39,6 +42,7 @@ def test_passwords_of_ones_own_and_embedded_sites_pass() -> None:
     refuse_default_secrets(settings(broker=None, url="redis://127.0.0.1:6379/0"))
     refuse_default_secrets(settings(broker=None, url="redis://localhost:6379/0"))
     refuse_default_secrets(settings(broker=None, url="redis://[::1]:6379/0"))
+    refuse_default_secrets(settings(token=None, index="http://127.0.0.1:19530"))
 
 
 @pytest.mark.parametrize("known", ["minioadmin", "MinioAdmin", "password", "changeme", " admin "])
@@ -48,10 +52,14 @@ def test_the_stores_default_is_refused(known: str) -> None:
     assert known.strip() not in str(caught.value).replace("a password that", "")
 
 
-@pytest.mark.parametrize("token", ["root:Milvus", "root:", "root", "admin:milvus"])
-def test_the_indexes_default_is_refused(token: str) -> None:
+@pytest.mark.parametrize("token", ["root:Milvus", "root:", "root", "", "admin:milvus", None])
+def test_an_index_that_others_reach_needs_a_token_of_ones_own(token: str | None) -> None:
     with pytest.raises(SettingsError, match=r"^LITHOSCOPE_INDEX__TOKEN: "):
         refuse_default_secrets(settings(token=token))
+
+
+def test_a_token_that_names_no_user_is_judged_as_it_is() -> None:
+    refuse_default_secrets(settings(token=GOOD))
 
 
 @pytest.mark.parametrize("broker", [None, "", "redis"])

@@ -194,6 +194,27 @@ def test_above_the_mark_events_are_let_go_and_a_sweep_is_asked_for_once_there_is
     world.close()
 
 
+def test_a_sweep_that_a_dispatcher_owes_when_it_dies_is_asked_for_by_the_next(
+    broker: RedisServer, tmp_path: Path
+) -> None:
+    dying = World(tmp_path, broker, batch_keys=8, high_water=8)
+    dying.tell(*[record(f"scans/{n}") for n in range(16)])
+    assert [dying.dispatcher.step() for _ in range(2)] == [8, 8]
+    dying.close()
+    world = World(tmp_path, broker, batch_keys=8, high_water=8)
+    world.tell(record("scans/later"))
+    world.dispatcher.step()
+    assert world.tasks(MAINTENANCE) == []
+    world.queue.settle([f"scans/{n}" for n in range(8)], collection=LIVE)
+    world.dispatcher.step()
+    assert len(world.tasks(MAINTENANCE)) == 1
+    world.close()
+    third = World(tmp_path, broker, batch_keys=8, high_water=8)
+    third.dispatcher.step()
+    assert len(third.tasks(MAINTENANCE)) == 1, "it is owed no more"
+    third.close()
+
+
 def fill(client: redis.Redis, event: bytes) -> None:
     while True:
         client.rpush(KEY, *[event] * 100)

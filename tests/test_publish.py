@@ -17,6 +17,7 @@ from bundle_samples import trained
 from encoder.bundle import load_bundle, save_bundle
 from encoder.errors import LithoscopeError
 from infra.index_server import stop_server
+from infra.model_versions import FORCED, GATE_OUTCOME
 from infra.rollout import current_rollout
 from infra.settings import Settings, load_settings
 from infra.site import open_site
@@ -203,7 +204,7 @@ def test_a_worse_model_is_refused_unless_forced(
     version = published()[-1]
     assert "forced" in version.provenance["gate"]
     assert version.provenance["gate_against"] == live
-    assert version.provenance["gate_outcome"] == "forced"
+    assert version.provenance[GATE_OUTCOME] == FORCED
     assert version.metrics["difference_map_at_10"] == difference["value"]
     with open_site(load_settings()) as site:
         assert site.models.live(site.index) == published()[0]

@@ -13,8 +13,9 @@ from infra.status import covered
 from infra.task_names import BULK, ENCODE
 from infra.task_queue import TaskQueue
 from ingest_worker.models import open_target
+from native_site import settings_of
 from stack_parts import png, small_bundle, wait_until
-from stack_site import command, running_stack, settings_of
+from stack_site import command, running_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

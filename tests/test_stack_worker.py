@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from encoder.errors import LithoscopeError
+from encoder.errors import LithoscopeError, ScanError
 from infra import task_renewal
 from infra.broker import open_broker
 from infra.index_server import stop_server
@@ -19,6 +19,7 @@ from infra.store_errors import StoreAwayError
 from infra.task_names import ENCODE
 from infra.task_renewal import TaskRenewal
 from ingest_worker import stack_worker
+from ingest_worker.faults import WorkerFaultError
 from ingest_worker.models import open_target
 from ingest_worker.patience import Patience
 from ingest_worker.patient_attempts import PatientAttempts
@@ -203,6 +204,48 @@ def test_a_damaged_live_model_is_told_and_tried_again(
         site.objects.put(weights, whole)
         wait_until(lambda: _is_well(warming))
     assert worker.encode(Batch(keys=KEYS, collection=versions[0].collection)) == {"indexed": 3}
+
+
+def test_a_full_disk_is_told_as_a_fault_of_the_live_model_and_tried_again(
+    worker: StackWorker, versions: list[ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert versions
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(worker.settings.home / "not there"))
+        with Warming(worker, seconds=0.05) as warming:
+            wait_until(warming.has_started)
+            with pytest.raises(WorkerFaultError, match="No such file or directory"):
+                warming.check()
+            patch.undo()
+            wait_until(lambda: _is_well(warming))
+    assert worker.open_live() is None
+
+
+def test_a_model_that_opened_and_does_not_work_is_not_well_at_the_next_look_either(
+    settings: Settings, versions: list[ModelVersion]
+) -> None:
+    assert versions
+    decode = settings.decode.model_copy(update={"seconds": 1e-6})
+    with StackWorker(settings.model_copy(update={"decode": decode})) as worker:
+        for _ in range(2):
+            with pytest.raises(ScanError):
+                worker.open_live()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_nobody_expects_leaves_no_worker_that_says_it_is_ready(settings: Settings) -> None:
+    with Warming(Unexpected(settings)) as warming:
+        wait_until(lambda: not _is_well(warming))
+        with pytest.raises(WorkerFaultError, match="start it again"):
+            warming.check()
+        assert warming.has_started()
+
+
+class Unexpected(StackWorker):
+    """A worker with a fault of our own making."""
+
+    def open_live(self) -> str | None:
+        raise KeyError("of our own making")
 
 
 def test_a_worker_that_cannot_open_a_model_that_is_needed_settles_nothing(

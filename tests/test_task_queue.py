@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from kombu.messaging import Consumer
 
 from infra import task_queue
 from infra.broker import BrokerAwayError, BrokerError
 from infra.celery_options import celery_app
+from infra.queue_order import TURNS
 from infra.settings import Settings, SettingsError
 from infra.task_names import BULK, ENCODE, MAINTENANCE, SWEEP
 from infra.task_queue import TaskQueue, Waiting
@@ -19,6 +22,8 @@ from stack_parts import RedisServer, work_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from kombu.message import Message
 
 pytest_plugins = ["stack_parts"]
 
@@ -69,6 +74,39 @@ def test_queues_are_apart(queue: TaskQueue) -> None:
     assert queue.waiting(BULK) == (1, 0, 2)
     assert queue.waiting(MAINTENANCE) == (1, 0, 0)
     assert queue.in_flight("litho_b") == {"scans/a", "scans/b"}
+
+
+def test_uploads_without_a_pause_let_maintenance_through(
+    queue: TaskQueue, broker: RedisServer, tmp_path: Path
+) -> None:
+    queue.request(SWEEP)
+    queue.send(["scans/old"], collection=LIVE, bulk=True)
+    queue.send([f"scans/{n}" for n in range(3 * 2 * TURNS)], collection=LIVE)
+    assert taken(work_settings(tmp_path, broker)) == [
+        *([ENCODE] * TURNS),
+        MAINTENANCE,
+        *([ENCODE] * TURNS),
+        BULK,
+    ]
+
+
+def taken(settings: Settings) -> list[str]:
+    """Queues that tasks come from, in their order, for a worker that takes one after the other."""
+    found: list[str] = []
+
+    def take(message: Message) -> None:
+        found.append(message.delivery_info["routing_key"])
+        message.ack()  # type: ignore[no-untyped-call]  # kombu
+
+    with celery_app(settings) as app, app.connection_for_read() as connection:
+        channel = connection.channel()
+        channel.basic_qos(0, 1, False)
+        queues = list(app.amqp.queues.values())
+        consumer = Consumer(channel, queues, on_message=take)  # type: ignore[no-untyped-call]  # kombu
+        with consumer, suppress(TimeoutError):
+            while True:
+                connection.drain_events(timeout=2)
+    return found
 
 
 def test_any_key_can_be_in_flight(queue: TaskQueue) -> None:

@@ -18,7 +18,7 @@ import typer
 from encoder.bundle import load_bundle, save_bundle
 from encoder.commands.outputs import unwritable, written_whole
 from encoder.errors import printable
-from infra.model_versions import GATE, GATE_AGAINST, GATE_OUTCOME
+from infra.model_versions import FORCED, GATE, GATE_AGAINST, GATE_OUTCOME
 from infra.rollout import begin_rollout, current_rollout
 from infra.settings import load_settings
 from infra.site import open_site
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 RELEASE_NAME = "release.json"
 """File of the run's folder that tells what the gate found."""
-
-_FORCED = "forced"
-"""Outcome of a refusal that was overruled: what was published so goes live by its name only."""
 
 _DRAFT = ".release-"
 _ABANDONED_SECONDS = 3600.0
@@ -106,7 +103,7 @@ def run_publish(request: PublishRequest) -> int:
                 return 1
             version = _publish(site, run, card=_card(run, findings))
             typer.echo(f"{version.bundle_id} is published")
-            is_let_through = findings.verdict.outcome != _FORCED
+            is_let_through = findings.verdict.outcome != FORCED
             if is_let_through and site.settings.broker.url is not None:
                 begin_rollout(site, version)
         typer.echo(_next_step(site, version))
