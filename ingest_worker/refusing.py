@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from encoder.errors import printable
 from infra.quarantine import QuarantineRecord
 from infra.store_errors import (
     BadKeyError,
@@ -60,7 +61,8 @@ def refusal(
         last_attempt=now,
         trace_id=uuid.uuid4().hex,
     )
-    _LOG.warning("%s: %s: %s (trace %s)", place[0], record.fault, record.reason, record.trace_id)
+    told = f"{place[0]}: {record.fault}: {record.reason} (trace {record.trace_id})"
+    _LOG.warning("%s", printable(told))  # a name that is no UTF-8 can't be written anywhere
     return Refusal(record=record)
 
 
