@@ -6,6 +6,8 @@ import contextlib
 import logging
 import sqlite3
 import threading
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from encoder.errors import LithoscopeError
@@ -20,14 +22,17 @@ _LOG = logging.getLogger(__name__)
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS attempts "
-    "(object_key BLOB PRIMARY KEY, etag TEXT NOT NULL, attempts INTEGER NOT NULL)"
+    "(object_key BLOB PRIMARY KEY, etag TEXT NOT NULL, attempts INTEGER NOT NULL, first REAL)"
 )
+_FORMER_COLUMNS = ("object_key", "etag", "attempts")
 _BEGIN = (
-    "INSERT INTO attempts VALUES (?, ?, 1) ON CONFLICT (object_key) DO UPDATE SET "
-    "attempts = CASE WHEN etag = excluded.etag THEN attempts + 1 ELSE 1 END, etag = excluded.etag "
-    "RETURNING attempts"
+    "INSERT INTO attempts VALUES (?, ?, 1, ?) ON CONFLICT (object_key) DO UPDATE SET "
+    "attempts = CASE WHEN etag = excluded.etag THEN attempts + 1 ELSE 1 END, "
+    "first = CASE WHEN etag = excluded.etag THEN first ELSE excluded.first END, "
+    "etag = excluded.etag RETURNING attempts"
 )
 _COUNT = "SELECT attempts FROM attempts WHERE object_key = ? AND etag = ?"
+_FIRST = "SELECT first FROM attempts WHERE object_key = ? AND etag = ?"
 
 
 class AttemptsError(LithoscopeError):
@@ -54,6 +59,17 @@ class AttemptCounter(Protocol):
 
     def counts(self, etags: Mapping[str, str]) -> dict[str, int]:
         """Attempts of these contents so far, 0 where there were none; nothing is counted.
+
+        Raises:
+            AttemptsError: They can't be read.
+        """
+        ...
+
+    def first_times(self, etags: Mapping[str, str]) -> dict[str, datetime]:
+        """When the first attempt of each of these contents was, UTC.
+
+        Those without attempts are left out, as are those that an earlier release began to count,
+        which kept no times.
 
         Raises:
             AttemptsError: They can't be read.
@@ -93,10 +109,11 @@ class FileAttempts:
     def begin(self, etags: Mapping[str, str]) -> dict[str, int]:
         """Count one more attempt of each; see `AttemptCounter.begin`."""
         counts: dict[str, int] = {}
+        now = time.time()
 
         def count(database: sqlite3.Connection) -> None:
             for key, etag in etags.items():
-                row = database.execute(_BEGIN, (_stored(key), etag)).fetchone()
+                row = database.execute(_BEGIN, (_stored(key), etag, now)).fetchone()
                 counts[key] = int(row[0])
 
         self._change(count)
@@ -110,6 +127,19 @@ class FileAttempts:
             for key, etag in etags.items():
                 row = database.execute(_COUNT, (_stored(key), etag)).fetchone()
                 found[key] = 0 if row is None else int(row[0])
+
+        self._change(look)
+        return found
+
+    def first_times(self, etags: Mapping[str, str]) -> dict[str, datetime]:
+        """When the first attempts were; see `AttemptCounter.first_times`."""
+        found: dict[str, datetime] = {}
+
+        def look(database: sqlite3.Connection) -> None:
+            for key, etag in etags.items():
+                row = database.execute(_FIRST, (_stored(key), etag)).fetchone()
+                if row is not None and row[0] is not None:
+                    found[key] = datetime.fromtimestamp(row[0], UTC)
 
         self._change(look)
         return found
@@ -168,7 +198,7 @@ class FileAttempts:
         self._database = database
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")  # a count must survive a loss of power
-        database.execute(_TABLE)
+        _make_table(database)
         self._inode = _inode(self.path)
         return database
 
@@ -181,6 +211,16 @@ class FileAttempts:
         self._let_go()
         for name in (self.path.name, f"{self.path.name}-wal", f"{self.path.name}-shm"):
             self.path.with_name(name).unlink(missing_ok=True)
+
+
+def _make_table(database: sqlite3.Connection) -> None:
+    """Make the table; one of an earlier release gets the column that it lacks."""
+    database.execute("BEGIN IMMEDIATE")  # of two that open a file at once, one adds the column
+    database.execute(_TABLE)
+    columns = tuple(row[1] for row in database.execute("PRAGMA table_info(attempts)"))
+    if columns == _FORMER_COLUMNS:
+        database.execute("ALTER TABLE attempts ADD COLUMN first REAL")
+    database.execute("COMMIT")
 
 
 def _stored(key: str) -> bytes:

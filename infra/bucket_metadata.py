@@ -7,6 +7,7 @@ problems are told. Nothing is ever indexed without metadata that it should have 
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from encoder.metadata.index import MetadataIndex
 from encoder.metadata.problems import MetadataError, MetadataProblem
 from encoder.metadata.tables import TABLE_SUFFIXES, read_table
 from encoder.object_keys import SCANS_PREFIX, ObjectKey, ObjectKeyError
-from infra.store_errors import ObjectMissingError, StoreError
+from infra.store_errors import ObjectChangedError, ObjectMissingError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +31,12 @@ METADATA_PREFIX = "metadata/"
 
 MAX_TABLE_BYTES = 256 << 20
 """Largest table that is read."""
+
+_REMEMBERED = 100_000
+"""Scans whose metadata is remembered: some 20 MB."""
+
+_READS = 10
+"""Times that a table is read which others write again and again."""
 
 _NO_METADATA: Mapping[str, str] = {}
 
@@ -103,6 +110,8 @@ class BucketMetadata:
     def hash_by_tables(self, key: str) -> str | None:
         """Hash of a scan's metadata without its user metadata, remembered; None if it is wrong."""
         if key not in self._hashes:
+            if len(self._hashes) >= _REMEMBERED:  # of a bucket beyond that, memory is bounded
+                self._hashes.clear()
             try:
                 self._hashes[key] = self.resolve(key).metadata_hash()
             except MetadataError:
@@ -134,7 +143,7 @@ class _Scans:
 def _read(objects: ObjectStore, key: str, *, folder: Path) -> MetadataTable:
     path = folder / f"table{Path(key).suffix}"
     try:
-        objects.get(key, path, max_bytes=MAX_TABLE_BYTES)
+        _fetch(objects, key, path=path)
     except ObjectMissingError:
         raise
     except StoreError as error:
@@ -145,6 +154,19 @@ def _read(objects: ObjectStore, key: str, *, folder: Path) -> MetadataTable:
         return read_table(path, name=key)
     finally:
         path.unlink(missing_ok=True)
+
+
+def _fetch(objects: ObjectStore, key: str, *, path: Path) -> None:
+    """Copy a table, whichever version; one that is just being replaced is copied again.
+
+    Raises:
+        StoreError: It can't be read, or changes whenever it is.
+    """
+    for _ in range(_READS - 1):
+        with contextlib.suppress(ObjectChangedError):
+            objects.get(key, path, max_bytes=MAX_TABLE_BYTES)
+            return
+    objects.get(key, path, max_bytes=MAX_TABLE_BYTES)
 
 
 def _unreadable(key: str, error: StoreError) -> MetadataProblem:

@@ -32,12 +32,10 @@ Every = Annotated[bool, typer.Option("--all", help="Every scan in quarantine.")]
 
 @app.command()
 def status(*, output: Format = OutputFormat.TEXT) -> None:
-    """Tell what there is, what of it is indexed, what failed and why, and how large it all is."""
-    from infra.commands.status import tell_status  # noqa: PLC0415  heavy
+    """Tell what goes on, what there is, what is indexed, what failed and why, how large it is."""
+    from infra.commands.status import run_status  # noqa: PLC0415  heavy
 
-    with _site() as site:
-        code = tell_status(site, as_json=output is OutputFormat.JSON)
-    raise typer.Exit(code)
+    raise typer.Exit(run_status(as_json=output is OutputFormat.JSON))
 
 
 @app.command()
@@ -57,6 +55,26 @@ def down() -> None:
     from infra.commands.status import end_server  # noqa: PLC0415  heavy
 
     end_server()
+
+
+@app.command("init-stack")
+def init_stack_command(
+    *,
+    change_index_password: Annotated[
+        bool,
+        typer.Option(
+            "--change-index-password",
+            help="Ask for the index's former password, and give it the one of the settings.",
+        ),
+    ] = False,
+) -> None:
+    """Make what the stack's services need: bucket, notifications, password; again does no harm."""
+    from infra.commands.init_stack import init_stack  # noqa: PLC0415  heavy
+
+    former = None
+    if change_index_password:
+        former = typer.prompt("the index's former password", hide_input=True)
+    init_stack(former_index_password=former)
 
 
 @models_app.command("list")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 PACKAGES = (
     *("lithoscope", "torch", "torchvision", "numpy", "pymilvus", "milvus-lite", "faiss-cpu"),
-    *("grpcio", "minio", "pydantic", "safetensors", "tifffile", "typer"),
+    *("grpcio", "minio", "celery", "kombu", "redis"),
+    *("pydantic", "safetensors", "tifffile", "typer"),
 )
 """Packages whose versions are told: those that differ between machines that behave differently."""
 
@@ -41,7 +43,7 @@ DISK_AMPLE_BYTES = 10 << 30
 MODEL_BYTES = 3 << 30
 """Memory of an encoder at work and the index server beside the decoding processes."""
 
-_INSTALL = "install again: `make env`, or pip with constraints.txt"
+_INSTALL = "install again: `make venv`, or pip with constraints.txt"
 
 
 class Level(StrEnum):
@@ -145,6 +147,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
         checks: dict[str, Callable[[Site], Iterator[Finding]]] = {
             "store": _store,
             "metadata": _metadata,
+            "broker": _broker,
             "index": _index,
             "model": _model,
         }
@@ -159,6 +162,7 @@ def _remedy(name: str) -> str:
     return {
         "store": "see LITHOSCOPE_STORE__… in docs/settings.md",
         "metadata": "see LITHOSCOPE_STORE__… in docs/settings.md",
+        "broker": "see LITHOSCOPE_BROKER__… in docs/settings.md",
         "index": "`lithoscope down` and try again; see LITHOSCOPE_INDEX__… in docs/settings.md",
         "model": "publish it again, or make another live: `lithoscope models list`",
     }[name]
@@ -185,6 +189,29 @@ def _metadata(site: Site) -> Iterator[Finding]:
     if not found.problems:
         count = len(found.etags) - len(found.others)
         yield Finding("metadata", Level.OK, f"tables in metadata/: {count}, all right")
+
+
+def _broker(site: Site) -> Iterator[Finding]:
+    """Whether the broker, where one is set, keeps what is given to it."""
+    if site.settings.broker.url is None:
+        return
+    from infra.broker import broker_calls, open_broker  # noqa: PLC0415  not needed without one
+
+    with closing(open_broker(site.settings)) as client, broker_calls("its state"):
+        told = client.info()
+    policy, is_kept = told.get("maxmemory_policy"), told.get("aof_enabled") == 1
+    text = f"{site.settings.broker.url}, {told.get('redis_version')}"
+    if policy != "noeviction":
+        text, remedy = (
+            f"{text}, drops tasks when its memory is full",
+            "--maxmemory-policy noeviction",
+        )
+    elif not is_kept:
+        text, remedy = f"{text}, forgets all tasks when it is restarted", "--appendonly yes"
+    else:
+        yield Finding("broker", Level.OK, f"{text}, {told.get('used_memory_human')} in use")
+        return
+    yield Finding("broker", Level.WARN, text, f"start it with {remedy}")
 
 
 def _index(site: Site) -> Iterator[Finding]:

@@ -76,6 +76,21 @@ class NotIn:
     values: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Between:
+    """The text lies in a part of the texts, in the order of their UTF-8.
+
+    Attributes:
+        field: Column.
+        after: Only texts after this one, or None for no bound.
+        up_to: Only this one and those before it, or None for no bound.
+    """
+
+    field: str
+    after: str | None = None
+    up_to: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Compare:
     """The number was measured, and compares so with this value."""
@@ -116,7 +131,7 @@ class Or:
     parts: tuple[Filter, ...]
 
 
-Filter = In | NotIn | Compare | Range | And | Or
+Filter = In | NotIn | Between | Compare | Range | And | Or
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +139,7 @@ class FilterFields:
     """Columns that may be filtered.
 
     Attributes:
-        texts: Names of text columns, for `In` and `NotIn`.
+        texts: Names of text columns, for `In`, `NotIn` and `Between`.
         numbers: Names of number columns, for `Compare` and `Range`.
     """
 
@@ -201,7 +216,7 @@ def _check(tree: Filter, fields: FilterFields, *, depth: int) -> None:
         for part in tree.parts:
             _check(part, fields, depth=depth + 1)
         return
-    is_text = isinstance(tree, In | NotIn)
+    is_text = isinstance(tree, In | NotIn | Between)
     allowed = fields.texts if is_text else fields.numbers
     if tree.field not in allowed:
         kind = "text" if is_text else "number"
@@ -209,8 +224,10 @@ def _check(tree: Filter, fields: FilterFields, *, depth: int) -> None:
             f"filter on {tree.field!r}: no {kind} column of that name; "
             f"use one of {', '.join(sorted(allowed))}"
         )
-    for text in tree.values if isinstance(tree, In | NotIn) else ():
-        quote(text)
+    if isinstance(tree, In | NotIn | Between):
+        for text in _texts(tree):
+            quote(text)
+        return
     for number in _numbers(tree):
         if not math.isfinite(number) or number <= MEASURED_ABOVE:
             raise FilterError(
@@ -219,12 +236,16 @@ def _check(tree: Filter, fields: FilterFields, *, depth: int) -> None:
             )
 
 
-def _numbers(tree: In | NotIn | Compare | Range) -> list[float]:
+def _texts(tree: In | NotIn | Between) -> tuple[str, ...]:
+    if isinstance(tree, Between):
+        return tuple(bound for bound in (tree.after, tree.up_to) if bound is not None)
+    return tree.values
+
+
+def _numbers(tree: Compare | Range) -> list[float]:
     if isinstance(tree, Compare):
         return [tree.value]
-    if isinstance(tree, Range):
-        return [bound for bound in (tree.low, tree.high) if bound is not None]
-    return []
+    return [bound for bound in (tree.low, tree.high) if bound is not None]
 
 
 def _written(tree: Filter) -> Filter | None:
@@ -232,8 +253,8 @@ def _written(tree: Filter) -> Filter | None:
     if isinstance(tree, And | Or):
         parts = tuple(kept for part in tree.parts if (kept := _written(part)) is not None)
         return type(tree)(parts) if parts else None
-    if isinstance(tree, In | NotIn):
-        return tree if tree.values else None
+    if isinstance(tree, In | NotIn | Between):
+        return tree if _texts(tree) else None
     if isinstance(tree, Range) and tree.keep_unmeasured and not _numbers(tree):
         return None
     return tree
@@ -246,6 +267,10 @@ def _render(tree: Filter) -> str:
     if isinstance(tree, In | NotIn):
         word = "in" if isinstance(tree, In) else "not in"
         return f"({tree.field} {word} [{', '.join(map(quote, dict.fromkeys(tree.values)))}])"
+    if isinstance(tree, Between):
+        bounds = ((">", tree.after), ("<=", tree.up_to))
+        texts = [f"{tree.field} {sign} {quote(text)}" for sign, text in bounds if text is not None]
+        return f"({' and '.join(texts)})"
     measured = f"{tree.field} > {MEASURED_ABOVE!r}"
     if isinstance(tree, Compare):
         return f"({measured} and {tree.field} {tree.comparison} {float(tree.value)!r})"
@@ -274,9 +299,20 @@ def _matches(tree: Filter, row: Mapping[str, str | float | None]) -> bool:
     found = row[tree.field]
     if isinstance(tree, In | NotIn):
         return ((found or "") in tree.values) == isinstance(tree, In)
+    if isinstance(tree, Between):
+        return _is_between(str(found or ""), tree)
     if found is None:
         return isinstance(tree, Range) and tree.keep_unmeasured
-    value = float(found)
+    return _compares(float(found), tree)
+
+
+def _is_between(text: str, tree: Between) -> bool:
+    """Whether a text lies between two: code points are ordered as their UTF-8 is."""
+    is_after = tree.after is None or text > tree.after
+    return is_after and (tree.up_to is None or text <= tree.up_to)
+
+
+def _compares(value: float, tree: Compare | Range) -> bool:
     if isinstance(tree, Compare):
         return _COMPARE[tree.comparison](value, tree.value)
     return (tree.low is None or tree.low <= value) and (tree.high is None or value <= tree.high)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 HISTORY_KEY = "models/history.json"
 
+_BACK = "back"
+"""Of a switch that went back: when, as ``at``."""
+
 _KEPT = 100
 _BYTES = 1 << 20
 
@@ -33,12 +36,31 @@ class ModelHistory:
         """
         return [switch["collection"] for switch in self._switches()]
 
-    def note(self, collection: str, *, before: str | None) -> None:
+    def path(self) -> list[str]:
+        """Names of the collections that led to the live one, newest last.
+
+        A switch leads on; one that went back leaves all out that came since: so to go back again
+        goes further back, and is not undone by it.
+
+        Raises:
+            ModelRegistryError: The history is damaged.
+        """
+        path: list[str] = []
+        for switch in self._switches():
+            name = switch["collection"]
+            if _BACK in switch and name in path:
+                path = path[: len(path) - path[::-1].index(name)]
+            else:
+                path.append(name)
+        return path
+
+    def note(self, collection: str, *, before: str | None, is_back: bool = False) -> None:
         """Note that a collection became live.
 
         Args:
             collection: Its name.
             before: The one that was live until now; noted too if its own switch was not.
+            is_back: Whether that was to go back to it.
 
         Raises:
             ModelRegistryError: The history is damaged.
@@ -50,6 +72,8 @@ class ModelHistory:
             last = switches[-1]["collection"] if switches else None
             if name is not None and name != last:
                 switches.append({"collection": name, "at": now})
+        if is_back and switches:
+            switches[-1][_BACK] = now
         text = json.dumps(switches[-_KEPT:], indent=2) + "\n"
         self._objects.put(HISTORY_KEY, text.encode("ascii"))
 
@@ -77,4 +101,8 @@ class ModelHistory:
 def _switches_in(found: object) -> list[dict[str, str]]:
     if not isinstance(found, list):
         raise TypeError("no list")
-    return [{name: str(each[name]) for name in ("collection", "at")} for each in found]
+    return [
+        {name: str(each[name]) for name in ("collection", "at")}
+        | {name: str(each[name]) for name in (_BACK,) if name in each}
+        for each in found
+    ]

@@ -219,10 +219,15 @@ class ModelRegistry:
             )
         return self._read(found[0])
 
-    def switch(self, index: VectorIndex, version: ModelVersion) -> None:
+    def switch(self, index: VectorIndex, version: ModelVersion, *, is_back: bool = False) -> None:
         """Make a version's collection live, at once, and note it.
 
         That it can't be noted is logged: it is live all the same.
+
+        Args:
+            index: The index.
+            version: The version.
+            is_back: Whether that is to go back to it, from `previous`.
 
         Raises:
             VectorIndexError: It has no collection.
@@ -231,7 +236,7 @@ class ModelRegistry:
             before = index.live()
             index.make_live(version.collection)
             try:
-                self._note_switch(version.collection, before=before)
+                self._note_switch(version.collection, before=before, is_back=is_back)
             except StoreError as error:
                 _LOG.warning(
                     "%s is live, but that can't be noted (%s); to go back, name the former model "
@@ -251,16 +256,18 @@ class ModelRegistry:
                 _LOG.warning("%s: can't be locked (%s)", self._cache, error.strerror or error)
             yield
 
-    def _note_switch(self, collection: str, *, before: str | None) -> None:
+    def _note_switch(self, collection: str, *, before: str | None, is_back: bool) -> None:
         try:
-            self._history.note(collection, before=before)
+            self._history.note(collection, before=before, is_back=is_back)
         except ModelRegistryError as error:
             _LOG.warning("%s; begun anew", error)
             self._history.forget()
-            self._history.note(collection, before=before)
+            self._history.note(collection, before=before, is_back=is_back)
 
     def previous(self, index: VectorIndex) -> ModelVersion | None:
         """The version that was live before; None if there was none that still can be.
+
+        What was gone back from was not: going back twice goes further back.
 
         Raises:
             ModelRegistryError: The history, or that version, is damaged.
@@ -268,7 +275,7 @@ class ModelRegistry:
         live = index.live()
         there = set(index.collections())
         published = {place.collection: place for place in self._places()}
-        for name in reversed(self._history.collections()):
+        for name in reversed(self._history.path()):
             if name != live and name in there and name in published:
                 return self._read(published[name])
             if name != live:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from encoder.errors import LithoscopeError
 from encoder.metric import Metric
@@ -24,7 +24,10 @@ GATE = "gate"
 """Entry of a model's provenance that tells, in words, what the release gate found."""
 
 GATE_OUTCOME = "gate_outcome"
-"""Entry that says in a word what it found: ``passed``, ``first`` or ``forced``."""
+"""Entry that says in a word what it found: ``passed``, ``first`` or `FORCED`."""
+
+FORCED: Final = "forced"
+"""A refusal that was overruled: what was published so goes live by its name only."""
 
 GATE_AGAINST = "gate_against"
 """Entry that names the bundle that the gate compared it with; empty where it was none."""

@@ -11,8 +11,10 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
+from encoder.errors import printable
 from infra.indexing.records import record_id
 from infra.store_errors import (
     BadKeyError,
@@ -23,7 +25,7 @@ from infra.store_errors import (
 from infra.store_keys import check_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from infra.object_store import ObjectStore
 
@@ -98,6 +100,13 @@ class QuarantineRecord:
 _TIMES = ("first_attempt", "last_attempt")
 
 
+class Kept(NamedTuple):
+    """A record, and the object that it is kept in."""
+
+    key: str
+    record: QuarantineRecord
+
+
 class Quarantine:
     """The quarantine records of an object store."""
 
@@ -132,13 +141,37 @@ class Quarantine:
         A damaged record comes with `DAMAGED_FAULT`, and an etag that no object has: its scan
         counts as not indexed, and is tried again.
         """
+        for page in chain(self.pages(prefix), self.hashed_pages(prefix)):
+            yield from (kept.record for kept in page)
+
+    def pages(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[Kept]]:
+        """Records that are kept under their scans' own keys, in the order of the records' keys.
+
+        Args:
+            prefix: What the keys of scans begin with.
+            start_after: Only records whose key comes after that text in ``quarantine/``.
+        """
+        after = f"{QUARANTINE_PREFIX}{start_after}" if start_after else ""
+        for page in self._objects.pages(f"{QUARANTINE_PREFIX}{prefix}", start_after=after):
+            keys = [entry.key for entry in page if not entry.key.startswith(_HASHED_PREFIX)]
+            yield self._read_all(keys, prefix)
+
+    def hashed_pages(self, prefix: str = "") -> Iterator[list[Kept]]:
+        """Records of scans whose keys begin with a prefix, where those make no record's key."""
+        for page in self._objects.pages(_HASHED_PREFIX):
+            yield self._read_all([entry.key for entry in page], prefix)
+
+    def _read_all(self, keys: Sequence[str], prefix: str) -> list[Kept]:
+        ours = list(filter(_is_ours, keys))
+        if not ours:
+            return []
         with ThreadPoolExecutor(_READS_AT_ONCE) as reads:
-            for start in _listed(prefix):
-                for page in self._objects.pages(start):
-                    keys = [entry.key for entry in page if _is_ours(entry.key)]
-                    for found in reads.map(self._read, keys):
-                        if found is not None and _is_about(found, prefix):
-                            yield found
+            found = zip(ours, reads.map(self._read, ours), strict=True)
+            return [
+                Kept(key, record)
+                for key, record in found
+                if record is not None and _is_about(record, prefix)
+            ]
 
     def _read(self, key: str) -> QuarantineRecord | None:
         try:
@@ -149,6 +182,11 @@ class Quarantine:
             return _damaged(key, " ".join(str(error).split()))
         except (ChecksumError, ObjectTooLargeError, BadKeyError) as error:
             return _damaged(key, str(error))
+
+
+def has_own_key(object_key: str) -> bool:
+    """Whether a scan's record is kept under its own key, and not under a hash of it."""
+    return _plain_key(object_key) is not None
 
 
 def quarantine_key(object_key: str) -> str:
@@ -180,7 +218,7 @@ def _hashed_key(object_key: str) -> str:
 
 
 def _damaged(key: str, problem: str) -> QuarantineRecord:
-    _LOG.warning("%s: damaged quarantine record (%s)", key, problem)
+    _LOG.warning("%s: damaged quarantine record (%s)", printable(key), printable(problem))
     return QuarantineRecord(
         object_key=key.removeprefix(QUARANTINE_PREFIX).removesuffix(_SUFFIX),
         etag=_NO_ETAG,
@@ -194,15 +232,9 @@ def _damaged(key: str, problem: str) -> QuarantineRecord:
     )
 
 
-def _listed(prefix: str) -> tuple[str, ...]:
-    """Where records are of scans whose keys begin with a prefix."""
-    plain = f"{QUARANTINE_PREFIX}{prefix}"
-    return (plain,) if _HASHED_PREFIX.startswith(plain) else (plain, _HASHED_PREFIX)
-
-
 def _is_ours(key: str) -> bool:
     if not key.endswith(_SUFFIX):
-        _LOG.warning("%s: no quarantine record; put it elsewhere", key)
+        _LOG.warning("%s: no quarantine record; put it elsewhere", printable(key))
         return False
     return True
 

@@ -20,6 +20,7 @@ from infra.local_files import (
     source_chunks,
     too_large,
 )
+from infra.notifications import ensure_notifications
 from infra.object_store import CHUNK_BYTES, PAGE_SIZE, SMALL_BYTES, ObjectEntry, ObjectStat
 from infra.s3_errors import s3_calls
 from infra.store_errors import (
@@ -112,6 +113,18 @@ class S3Store:
         with s3_calls(f"bucket {self.bucket}"):
             if not self._client.bucket_exists(bucket_name=self.bucket):
                 self._client.make_bucket(bucket_name=self.bucket)
+
+    def ensure_notifications(self) -> bool:
+        """Have the bucket tell of what happens in it: `infra.notifications`.
+
+        Returns:
+            Whether something had to be changed.
+
+        Raises:
+            StoreAwayError: The store does not answer, or does not reach the broker.
+            StoreRefusedError: The account may not.
+        """
+        return ensure_notifications(self._client, self.bucket)
 
     def pages(
         self, prefix: str = "", *, start_after: str = "", page_size: int = PAGE_SIZE

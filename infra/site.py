@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,24 @@ class Site:
         self.objects = objects
         self.models = ModelRegistry(objects, settings.home / "cache" / "models")
         self.quarantine = Quarantine(objects)
-        self.attempts: AttemptCounter = FileAttempts(settings.home / "attempts.sqlite")
+        self.attempts = _attempts(settings)
+
+    def counting(self, namespace: str) -> Site:
+        """Give the same site, with attempts counted under a name of their own.
+
+        Args:
+            namespace: Such as a collection that is filled. Without a broker nothing else is ever
+                filled at the same time, and there are no names.
+
+        Returns:
+            What shares everything with this site, which is the one to be closed.
+        """
+        if self.settings.broker.url is None:
+            return self
+        _ = self.index  # opened once, for both
+        view = copy.copy(self)
+        view.attempts = _attempts(self.settings, namespace)
+        return view
 
     @property
     def index_folder(self) -> Path:
@@ -94,6 +112,15 @@ class Site:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _attempts(settings: Settings, namespace: str | None = None) -> AttemptCounter:
+    if settings.broker.url is None:
+        return FileAttempts(settings.home / "attempts.sqlite")
+    from infra.broker import open_broker  # noqa: PLC0415  not needed without one
+    from infra.redis_attempts import RedisAttempts  # noqa: PLC0415  likewise
+
+    return RedisAttempts(open_broker(settings), namespace)
 
 
 def open_site(settings: Settings) -> Site:

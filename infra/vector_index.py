@@ -232,10 +232,10 @@ class Collection:
         found = self._store.select(self._tables.scans, None, columns=("n_slices",))
         return sum(row["n_slices"] for row in found)
 
-    def stored_generations(self) -> dict[tuple[str, str], int]:
+    def stored_generations(self, where: Filter | None = None) -> dict[tuple[str, str], int]:
         """Rows by (object key, generation), committed or not: what a deep check compares."""
         counts: dict[tuple[str, str], int] = {}
-        for row in self._store.select(self.name, None, columns=("object_key", "generation")):
+        for row in self._store.select(self.name, where, columns=("object_key", "generation")):
             pair = (row["object_key"], row["generation"])
             counts[pair] = counts.get(pair, 0) + 1
         return counts
@@ -247,6 +247,14 @@ class Collection:
         shown without rows for a moment.
         """
         self._writer.sweep(object_keys)
+
+    def doubt(self, object_keys: Iterable[str]) -> None:
+        """Have scans count as changed, so that they are indexed anew; they are found as before.
+
+        On a server, which holds off no other writer, one that is committed just now may be doubted
+        as it was before: it is indexed anew as well.
+        """
+        self._writer.doubt(object_keys)
 
     def search(
         self, vector: NDArray[np.float32], *, limit: int, where: Filter | None = None

@@ -1,4 +1,4 @@
-"""Command line of the ingest door: ``ingest``, ``watch``, ``reconcile``, ``reindex``.
+"""Command line of the ingest door: ``ingest``, ``upload``, ``watch``, ``reconcile``, ``reindex``.
 
 What is heavy is imported inside the commands, so that ``--help`` answers at once.
 """
@@ -79,6 +79,41 @@ def ingest(  # noqa: PLR0913  a command's options
 
 
 @app.command()
+def upload(
+    paths: Paths,
+    *,
+    library: Annotated[
+        Path | None,
+        typer.Option(help="Folder that reservoirs' folders and tables lie in; else looked for."),
+    ] = None,
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            help="Layout of headerless volumes, such as 1000x1000x1000:uint16 (slowest first)."
+        ),
+    ] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=64, help="Files that are copied at the same time.")
+    ] = 4,
+    output: Format = OutputFormat.TEXT,
+) -> None:
+    """Copy scans into the bucket, checked; workers index them. Interrupted, it goes on.
+
+    Ends with 1 where a file is refused.
+    """
+    from ingest_worker.commands.upload import UploadRequest, run_upload  # noqa: PLC0415  heavy
+
+    request = UploadRequest(
+        paths=tuple(paths),
+        library=library,
+        raw=raw,
+        at_once=parallel,
+        as_json=output is OutputFormat.JSON,
+    )
+    raise typer.Exit(run_upload(request))
+
+
+@app.command()
 def watch(
     context: typer.Context,
     *,
@@ -109,7 +144,10 @@ def reconcile(
     model: Model = None,
     output: Format = OutputFormat.TEXT,
 ) -> None:
-    """Compare the bucket with the index, and set right what differs."""
+    """Compare the bucket with the index, and set right what differs.
+
+    Ends with 1 where something still does. A scan that is quarantined as it is now does not differ.
+    """
     from ingest_worker.commands.reconcile import (  # noqa: PLC0415  heavy
         ReconcileRequest,
         run_reconcile,
@@ -138,6 +176,10 @@ def reindex(
         bool,
         typer.Option("--allow-missing", help="Make it live even if it misses scans, as told."),
     ] = False,
+    background: Annotated[
+        bool,
+        typer.Option("--background", help="Stack: leave it all to the workers, and end at once."),
+    ] = False,
     output: Format = OutputFormat.TEXT,
 ) -> None:
     """Index every scan with another model while the live one serves, then make it live.
@@ -145,6 +187,12 @@ def reindex(
     Ends with 1, and what is live stays so, where scans are missing. A run that was interrupted is
     gone on with by the same command.
     """
+    if background:
+        from ingest_worker.commands.background import run_background  # noqa: PLC0415  heavy
+
+        if allow_missing or not switch:
+            raise typer.BadParameter("--background switches when nothing is missing, and only then")
+        raise typer.Exit(run_background(model, as_json=output is OutputFormat.JSON))
     from ingest_worker.commands.reindex import ReindexRequest, run_reindex  # noqa: PLC0415  heavy
 
     request = ReindexRequest(
@@ -154,3 +202,36 @@ def reindex(
         as_json=output is OutputFormat.JSON,
     )
     raise typer.Exit(run_reindex(request))
+
+
+@app.command()
+def dispatch() -> None:
+    """Stack: pass the bucket's events on to the workers, until SIGTERM."""
+    from ingest_worker.commands.dispatch import run_dispatch  # noqa: PLC0415  heavy
+
+    raise typer.Exit(run_dispatch())
+
+
+@app.command()
+def worker(
+    *,
+    queues: Annotated[
+        str,
+        typer.Option(
+            help="Queues to empty, joined by commas: encode, maintenance, encode.bulk.",
+            show_default="all of them",
+        ),
+    ] = "",
+) -> None:
+    """Stack: work on tasks, one at a time; SIGTERM lets the running one end."""
+    from ingest_worker.commands.worker import run_worker  # noqa: PLC0415  heavy
+
+    raise typer.Exit(run_worker([name for name in queues.split(",") if name]))
+
+
+@app.command()
+def scheduler() -> None:
+    """Stack: have bucket and index compared, and models rolled out, on time; SIGTERM ends it."""
+    from ingest_worker.commands.scheduler import run_scheduler  # noqa: PLC0415  heavy
+
+    raise typer.Exit(run_scheduler())

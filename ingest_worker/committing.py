@@ -11,6 +11,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from infra.logs import carried
+from infra.metrics import timed
 from ingest_worker.writing import Again, Writer
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class Committer:
         self._outcomes: deque[Outcome] = deque()
         self._again: list[Again] = []
         self._changed = threading.Condition()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="committer")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="committer", initializer=carried())
         self._work = self._thread.submit(self._run)
         self._work.add_done_callback(self._tell)
 
@@ -102,7 +104,8 @@ class Committer:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            results = self._writer.write(batch)
+            with timed("commit"):
+                results = self._writer.write(batch)
             self._settled([change.object_key for change in batch])
             with self._changed:
                 self._again += [each for each in results if isinstance(each, Again)]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from encoder.errors import LithoscopeError
-from infra.coverage import compare
+from infra.coverage import SCANS, compare
+from infra.coverage_pages import Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,22 @@ class Target:
             fingerprint=self.version.fingerprint,
             metadata=metadata,
             quarantine=self.site.quarantine,
+        )
+
+    def comparison(self, metadata: BucketMetadata, *, prefix: str = SCANS) -> Comparison:
+        """The same comparison, to be made part by part.
+
+        Args:
+            metadata: The bucket's tables.
+            prefix: What the keys begin with that are compared.
+        """
+        return Comparison(
+            objects=self.site.objects,
+            collection=self.collection,
+            fingerprint=self.version.fingerprint,
+            metadata=metadata,
+            quarantine=self.site.quarantine,
+            prefix=prefix,
         )
 
 
@@ -149,6 +166,26 @@ def open_context(target: Target, metadata: BucketMetadata) -> Iterator[IngestCon
             pool=pool,
             model=target.version.bundle_id,
         )
+
+
+def rehearse(context: IngestContext) -> None:
+    """Take a made picture through decoder and encoder: what first use loads, is loaded then.
+
+    Raises:
+        LithoscopeError: Either of them does not work.
+    """
+    import numpy as np  # noqa: PLC0415  heavy
+    from PIL import Image  # noqa: PLC0415  heavy
+
+    from encoder.cutting import DecodeOptions  # noqa: PLC0415  heavy
+    from ingest_worker import pipeline  # noqa: F401, PLC0415  heavy
+
+    options = DecodeOptions.for_encoding(context.preprocessing, pictures=context.pictures)
+    with tempfile.TemporaryDirectory(prefix="lithoscope-") as folder:
+        path = Path(folder) / "made.png"
+        Image.linear_gradient("L").save(path)
+        scan = context.pool.decode(path, options)
+    context.session.encode_and_predict(np.stack([each.pixels for each in scan.slices]))
 
 
 def _live(site: Site) -> ModelVersion:

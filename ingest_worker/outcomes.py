@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,10 +16,13 @@ class Indexed:
     Attributes:
         object_key: The object.
         n_slices: Its slices.
+        uploaded: When this content was stored; None where the collection had it already, as
+            with another preprocessing.
     """
 
     object_key: str
     n_slices: int
+    uploaded: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

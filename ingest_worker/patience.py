@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from infra.broker import BrokerAwayError
 from infra.indexing.errors import IndexUnavailableError
 from infra.store_errors import StoreAwayError
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Answer = TypeVar("Answer")
+
+AWAY = (StoreAwayError, IndexUnavailableError, BrokerAwayError)
+"""Errors of services that are away, which are waited for; no others are."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,13 +49,14 @@ class Patience:
         Raises:
             StoreAwayError: The object store stayed away.
             IndexUnavailableError: The index did.
+            BrokerAwayError: The broker did.
         """
         began = time.monotonic()
         wait = self.first_seconds
         while True:
             try:
                 return call()
-            except (StoreAwayError, IndexUnavailableError) as error:
+            except AWAY as error:
                 # jitter: workers that lost the service together must not come back together
                 pause = wait * random.uniform(0.5, 1.0)  # noqa: S311  no secret
                 if time.monotonic() + pause - began > self.total_seconds:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,9 @@ from encoder.inference import Encoded
 from encoder.look_ahead import in_order
 from encoder.model_errors import EncoderError
 from encoder.sandbox.scratch import ScratchFolder
+from infra.logs import carried
 from infra.lookup import records_of
+from infra.metrics import busy
 from ingest_worker.committing import Committer
 from ingest_worker.filling import encode_group
 from ingest_worker.outcomes import Deferred, Outcome, Quarantined, Unchanged
@@ -65,7 +67,11 @@ _ROUNDS = 3
 
 
 def ingest_objects(
-    keys: Iterable[str], context: IngestContext, *, is_forced: bool = False
+    keys: Iterable[str],
+    context: IngestContext,
+    *,
+    is_forced: bool = False,
+    stop: Event | None = None,
 ) -> Generator[Outcome, None, None]:
     """Bring the index up to date with some objects.
 
@@ -73,6 +79,7 @@ def ingest_objects(
         keys: Keys of scans, those of removed ones too.
         context: What ingest needs.
         is_forced: Index them again even if nothing changed.
+        stop: No further ones are begun once it is set; what was begun is ended.
 
     Yields:
         What became of each, as soon as it is settled, in no particular order.
@@ -81,7 +88,7 @@ def ingest_objects(
         LithoscopeError: A service stayed away or refuses, or the disk is full: what was told
             stands, the rest is taken up by the next run.
     """
-    with _Run(context, is_forced=is_forced) as run:
+    with _Run(context, is_forced=is_forced, stop=stop or Event()) as run:
         yield from run.ingest(keys)
 
 
@@ -98,9 +105,10 @@ def ingest_object(key: str, context: IngestContext) -> Outcome:
 class _Run:
     """One call of the pipeline."""
 
-    def __init__(self, context: IngestContext, *, is_forced: bool) -> None:
+    def __init__(self, context: IngestContext, *, is_forced: bool, stop: Event) -> None:
         self._context = replace(context, patience=replace(context.patience, stop=Event()))
         self._is_forced = is_forced
+        self._stop = stop
         self._group: list[Prepared] = []
         self._suspects: list[Suspect] = []
         self._running: set[Future[Step]] = set()
@@ -114,7 +122,9 @@ class _Run:
         self._preparer = Preparer(self._context, scratch)
         self._closing.callback(self._preparer.close)
         self._n_running = 2 * self._context.pool.workers
-        self._prepares = ThreadPoolExecutor(self._n_running, thread_name_prefix="prepare")
+        self._prepares = ThreadPoolExecutor(
+            self._n_running, thread_name_prefix="prepare", initializer=carried()
+        )
         self._closing.callback(self._end_preparing)
         self._committer = Committer(self._context, self._preparer.clear)
         self._closing.callback(self._committer.close)
@@ -131,7 +141,8 @@ class _Run:
         self._closing.close()
 
     def ingest(self, keys: Iterable[str]) -> Iterator[Outcome]:
-        yield from self._together(self._requests(keys, is_forced=self._is_forced))
+        requests = self._requests(keys, is_forced=self._is_forced)
+        yield from self._together(takewhile(lambda _: not self._stop.is_set(), requests))
         yield from self._one_by_one()
         again = self._committer.drain()
         yield from self._committer.outcomes()
@@ -184,6 +195,8 @@ class _Run:
         """Take up what was being worked on when a worker died, the least suspect first."""
         suspects, self._suspects = self._suspects, []
         for suspect in sorted(suspects, key=lambda each: each.attempts):
+            if self._stop.is_set():
+                return
             (request,) = self._requests([suspect.object_key], is_forced=self._is_forced)
             yield from self._take(self._preparer.prepare(replace(request, is_alone=True)))
             self._encode()
@@ -209,7 +222,11 @@ class _Run:
     def _encode(self) -> None:
         """Encode what was gathered; from here on no scan can be to blame for a dying worker."""
         group, self._group = self._group, []
-        results = encode_group(group, self._context.session)
+        if not group:
+            return
+        session = self._context.session
+        with busy(session.device.type):
+            results = encode_group(group, session)
         errors = [result for result in results if isinstance(result, EncoderError)]
         if len(errors) == len(group) >= _BROKEN_ENCODER:
             raise errors[0]
@@ -226,7 +243,7 @@ class _Run:
             place,
             fault=ENCODER_FAULT,
             reason=str(result),
-            attempts=scan.attempts,
+            tried=scan.tried,
         )
 
 

@@ -18,6 +18,8 @@ from encoder.errors import ScanError
 from encoder.metadata.problems import MetadataError
 from encoder.object_keys import ObjectKey, ObjectKeyError
 from infra.generations import generation_of
+from infra.logs import log_context
+from infra.metrics import timed
 from infra.quarantine import METADATA_FAULT
 from infra.store_errors import (
     BadKeyError,
@@ -31,7 +33,7 @@ from infra.store_errors import (
 from infra.stored_scans import file_name, read_options
 from ingest_worker.outcomes import Deferred, Quarantined, Unchanged
 from ingest_worker.refusing import CRASH_FAULT, KEY_FAULT, one_line, refusal, store_fault
-from ingest_worker.steps import Prepared, Refusal, Rekeying, Removal, Step, Suspect
+from ingest_worker.steps import Prepared, Refusal, Rekeying, Removal, Step, Suspect, Tried
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,10 +95,11 @@ class Preparer:
             LithoscopeError: Something that no object is to blame for: a service that stayed away,
                 a full disk.
         """
-        for look in range(_LOOKS):
-            time.sleep(look * _LOOK_SECONDS)
-            with contextlib.suppress(ObjectChangedError):
-                return self._look(request)
+        with log_context(object_key=request.object_key):
+            for look in range(_LOOKS):
+                time.sleep(look * _LOOK_SECONDS)
+                with contextlib.suppress(ObjectChangedError):
+                    return self._look(request)
         return Deferred(object_key=request.object_key, reason=CHANGED)
 
     def clear(self, object_keys: list[str]) -> None:
@@ -188,8 +191,8 @@ class Preparer:
         is_quarantined: bool,
     ) -> Step:
         """Count the attempt, then fetch and decode."""
-        key, etags = stat.key, {stat.key: stat.etag}
-        crashes = 0 if key in self._begun else self._site.attempts.counts(etags)[key]
+        key = stat.key
+        crashes = 0 if key in self._begun else self._site.attempts.counts({key: stat.etag})[key]
         if crashes >= MAX_CRASHES:
             return refusal(
                 self._context,
@@ -197,14 +200,11 @@ class Preparer:
                 fault=CRASH_FAULT,
                 reason=f"{crashes} workers died while they worked on it; check the file, or "
                 f"give it another try: lithoscope quarantine retry {key}",
-                attempts=crashes,
+                tried=self._tried(stat, crashes),
             )
         if crashes and not request.is_alone:
             return Suspect(object_key=key, attempts=crashes)
-        if key not in self._begun:  # a further look at a scan that changes is no further attempt
-            crashes = self._site.attempts.begin(etags)[key]
-            with self._lock:
-                self._begun.add(key)
+        tried = self._begin(stat)
         try:
             scan = self._decode(stat)
         except ObjectMissingError:
@@ -215,7 +215,7 @@ class Preparer:
                 (key, stat.etag),
                 fault=error.fault,
                 reason=error.reason,
-                attempts=crashes,
+                tried=tried,
             )
         except LocalFileError:
             raise  # our own disk's fault
@@ -225,7 +225,7 @@ class Preparer:
                 (key, stat.etag),
                 fault=store_fault(error),
                 reason=str(error),
-                attempts=crashes,
+                tried=tried,
             )
         return Prepared(
             stat=stat,
@@ -233,8 +233,24 @@ class Preparer:
             scan=scan,
             former=request.record,
             is_quarantined=is_quarantined,
-            attempts=max(crashes, 1),
+            tried=tried,
         )
+
+    def _begin(self, stat: ObjectStat) -> Tried:
+        """Count an attempt; a further look at a scan that changes is none."""
+        key = stat.key
+        if key in self._begun:
+            return Tried()
+        attempts = self._site.attempts.begin({key: stat.etag})[key]
+        with self._lock:
+            self._begun.add(key)
+        return self._tried(stat, attempts)
+
+    def _tried(self, stat: ObjectStat, attempts: int) -> Tried:
+        if attempts == 1:
+            return Tried()
+        times = self._site.attempts.first_times({stat.key: stat.etag})
+        return Tried(attempts=attempts, first=times.get(stat.key))
 
     def _decode(self, stat: ObjectStat) -> DecodedScan:
         context = self._context
@@ -246,8 +262,10 @@ class Preparer:
         folder = self._scratch.subfolder()
         try:
             path = folder / file_name(stat.key)
-            context.patience.keep_trying(lambda: self._fetch(stat, path))
-            return context.pool.decode(path, options)
+            with timed("fetch"):
+                context.patience.keep_trying(lambda: self._fetch(stat, path))
+            with timed("decode"):
+                return context.pool.decode(path, options)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

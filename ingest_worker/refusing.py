@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from encoder.errors import printable
+from infra.logs import log_context
 from infra.quarantine import QuarantineRecord
 from infra.store_errors import (
     BadKeyError,
@@ -16,7 +17,7 @@ from infra.store_errors import (
     StoreError,
     StoreRefusedError,
 )
-from ingest_worker.steps import Refusal
+from ingest_worker.steps import Refusal, Tried
 
 if TYPE_CHECKING:
     from ingest_worker.context import IngestContext
@@ -34,11 +35,17 @@ _STORE_FAULTS: dict[type[StoreError], str] = {
     StoreRefusedError: "refused by the store",
 }
 
+_ONCE = Tried()
 _LOG = logging.getLogger(__name__)
 
 
 def refusal(
-    context: IngestContext, place: tuple[str, str], *, fault: str, reason: str, attempts: int = 1
+    context: IngestContext,
+    place: tuple[str, str],
+    *,
+    fault: str,
+    reason: str,
+    tried: Tried = _ONCE,
 ) -> Refusal:
     """Refuse a scan.
 
@@ -47,7 +54,7 @@ def refusal(
         place: Its key and etag; the etag is empty where it could not even be looked at.
         fault: Kind of fault.
         reason: What is wrong and what to do.
-        attempts: Times that it was tried.
+        tried: How often it was tried.
     """
     now = datetime.now(UTC)
     record = QuarantineRecord(
@@ -56,13 +63,14 @@ def refusal(
         fault=str(fault),
         reason=one_line(reason),
         model=context.model,
-        attempts=attempts,
-        first_attempt=now,
+        attempts=tried.attempts,
+        first_attempt=min(tried.first or now, now),  # clocks of machines need not agree
         last_attempt=now,
         trace_id=uuid.uuid4().hex,
     )
-    told = f"{place[0]}: {record.fault}: {record.reason} (trace {record.trace_id})"
-    _LOG.warning("%s", printable(told))  # a name that is no UTF-8 can't be written anywhere
+    with log_context(object_key=place[0]):
+        told = f"{place[0]}: {record.fault}: {record.reason} (trace {record.trace_id})"
+        _LOG.warning("%s", printable(told))  # a name that is no UTF-8 can't be written anywhere
     return Refusal(record=record)
 
 

@@ -65,7 +65,7 @@ def fill(target: Target, *, take: Callable[[Iterator[Outcome], int], None]) -> F
     Raises:
         LithoscopeError: The model is damaged, or a service stayed away.
     """
-    _retry_what_other_models_failed_at(target)
+    retry_what_other_models_failed_at(target)
     before: set[str] = set()
     rounds = 0
     with ExitStack() as stack:
@@ -98,8 +98,12 @@ def _work(
     take(reconcile(context, coverage), total)
 
 
-def _retry_what_other_models_failed_at(target: Target) -> None:
-    """Let scans be tried that another model had no vectors for."""
+def retry_what_other_models_failed_at(target: Target) -> None:
+    """Let scans be tried that another model had no vectors for.
+
+    Raises:
+        StoreError: The store is away, or may not be written.
+    """
     from ingest_worker.pipeline import ENCODER_FAULT  # noqa: PLC0415  torch
 
     quarantine, ours = target.site.quarantine, target.version.bundle_id

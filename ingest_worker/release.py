@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from encoder.errors import LithoscopeError
-from infra.model_versions import GATE, GATE_AGAINST, GATE_OUTCOME
+from infra.model_versions import FORCED, GATE, GATE_AGAINST, GATE_OUTCOME
 
 if TYPE_CHECKING:
     from infra.model_versions import ModelVersion
@@ -78,7 +78,7 @@ def gate_note(version: ModelVersion, live: str | None) -> str | None:
 def _passed_over(version: ModelVersion, *, left: frozenset[str]) -> str | None:
     if GATE not in version.provenance:
         return "no release gate measured it"
-    if version.provenance.get(GATE_OUTCOME) == "forced":
+    if version.provenance.get(GATE_OUTCOME) == FORCED:
         return "the release gate refused it, and it was published by force"
     if version.collection in left:
         return "it was live, and was left for another model"

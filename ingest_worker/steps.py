@@ -8,12 +8,27 @@ from typing import TYPE_CHECKING, TypeAlias
 from ingest_worker.outcomes import Deferred, Quarantined, Unchanged
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from encoder.decoding import DecodedScan
     from encoder.inference import Encoded
     from encoder.metadata.records import ScanMetadata
     from infra.indexing.records import ScanRecord
     from infra.object_store import ObjectStat
     from infra.quarantine import QuarantineRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """How often a content was tried, this time included.
+
+    Attributes:
+        attempts: Times.
+        first: When the first of them was, UTC; None if it is this one, or not known.
+    """
+
+    attempts: int = 1
+    first: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,7 +41,7 @@ class Prepared:
         scan: Its slices.
         former: What is indexed of it so far.
         is_quarantined: Whether it has a quarantine record, which ends with the commit.
-        attempts: Times that this content was tried, this time included.
+        tried: How often this content was tried.
     """
 
     stat: ObjectStat
@@ -34,7 +49,7 @@ class Prepared:
     scan: DecodedScan
     former: ScanRecord | None
     is_quarantined: bool
-    attempts: int
+    tried: Tried
 
     @property
     def object_key(self) -> str:
@@ -45,6 +60,12 @@ class Prepared:
     def pixel_size_um(self) -> float | None:
         """Size of its pixels, by its file where nothing else tells it."""
         return self.metadata.with_file_pixel_size(self.scan.info.pixel_size_um).pixel_size_um
+
+    @property
+    def uploaded(self) -> datetime | None:
+        """When this content was stored; None where the collection has it already."""
+        is_known = self.former is not None and self.former.etag == self.stat.etag
+        return None if is_known else self.stat.modified
 
     @property
     def nbytes(self) -> int:

@@ -16,7 +16,7 @@ from ingest_worker.outcomes import (
     Unchanged,
 )
 
-_NAMES = {
+OUTCOME_NAMES = {
     Indexed: "indexed",
     Unchanged: "unchanged",
     Rekeyed: "rekeyed",
@@ -24,6 +24,7 @@ _NAMES = {
     Quarantined: "quarantined",
     Deferred: "deferred",
 }
+"""What an outcome is called, wherever outcomes are counted."""
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ class Tally:
         seconds: Time that it took so far.
     """
 
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_NAMES.values(), 0))
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOME_NAMES.values(), 0))
     slices: int = 0
     quarantined: list[Quarantined] = field(default_factory=list)
     deferred: list[Deferred] = field(default_factory=list)
@@ -46,7 +47,7 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        self.counts[_NAMES[type(outcome)]] += 1
+        self.counts[OUTCOME_NAMES[type(outcome)]] += 1
         if isinstance(outcome, Indexed):
             self.slices += outcome.n_slices
         elif isinstance(outcome, Quarantined):

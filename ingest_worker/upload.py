@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 from infra.folder_etags import EtagCache
@@ -22,6 +24,7 @@ from ingest_worker.library_table import (
     write_map,
     write_table,
 )
+from ingest_worker.patience import Patience
 from ingest_worker.planning import Refusal, unreadable
 
 if TYPE_CHECKING:
@@ -29,12 +32,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from infra.object_store import ObjectStore
+    from infra.object_store import ObjectEntry, ObjectStore
     from ingest_worker.packing import Packed
     from ingest_worker.planning import PlannedScan
 
 COPIES_AT_ONCE = 4
-"""Threads that copy: a store's answers are waited for most of the time."""
+"""Threads that copy, unless told: a store's answers are waited for most of the time."""
 
 _SCANS = "scans/"
 
@@ -79,12 +82,16 @@ class Bucket:
             copied: others ingest meanwhile.
         forget: Called with a key before its bytes get another meaning: nothing that was made of
             them holds any more.
+        patience: How long a store that is away is waited for; not at all unless told.
+        at_once: Files that are copied at the same time.
     """
 
     objects: ObjectStore
     cache: Path
     lock: AbstractContextManager[object]
     forget: Callable[[str], None]
+    patience: Patience = field(default_factory=lambda: Patience(total_seconds=0.0))
+    at_once: int = COPIES_AT_ONCE
 
 
 def upload(scans: Sequence[PlannedScan], bucket: Bucket, *, tick: Callable[[], None]) -> Upload:
@@ -118,7 +125,11 @@ def _upload_library(
 ) -> None:
     copier = _Copier(bucket)
     try:
-        scans = copier.without_conflicts(scans, _sources(library, bucket.objects), done=done)
+        own = read_map(bucket.objects, library)
+        copier.look({*own, *(scan.key for scan in scans)})
+        sources = owners(bucket.objects, besides=library)
+        sources |= {key: str(library.root / file) for key, file in own.items()}
+        scans = copier.without_conflicts(scans, sources, done=done)
         files = _announce(library, scans, bucket=bucket, has=copier.has)
         copied = copier.copy(scans, done=done, tick=tick)
     finally:
@@ -140,12 +151,6 @@ def _upload_library(
             "told there, not in the bucket"
         )
     _note_lost(library, files, done=done)
-
-
-def _sources(library: Library, objects: ObjectStore) -> dict[str, str]:
-    """Path that each object was copied from."""
-    own = {key: str(library.root / file) for key, file in read_map(objects, library).items()}
-    return owners(objects, besides=library) | own
 
 
 def _announce(
@@ -217,17 +222,31 @@ class _Copier:
         self._bucket = bucket
         bucket.cache.mkdir(parents=True, exist_ok=True)
         self._hashes = EtagCache(bucket.cache / "sources.sqlite")
-        self._threads = ThreadPoolExecutor(COPIES_AT_ONCE, thread_name_prefix="copy")
-        self._there = {e.key: e for page in bucket.objects.pages(_SCANS) for e in page}
+        self._threads = ThreadPoolExecutor(bucket.at_once, thread_name_prefix="copy")
+        self._patience = replace(bucket.patience, stop=Event())
+        self._there: dict[str, ObjectEntry | None] = {}
 
     def close(self) -> None:
         """Let those that are being copied finish; the others are not begun."""
+        self._patience.stop.set()
         self._threads.shutdown(cancel_futures=True)
         self._hashes.close()
 
+    def look(self, keys: set[str]) -> None:
+        """See which objects there are, before anything is copied.
+
+        The bucket may hold far more than a library: only their folders are listed, and of what is
+        there only they are kept.
+        """
+        self._there |= dict.fromkeys(keys)
+        for found in self._threads.map(partial(self._listed, keys=keys), _folders(keys)):
+            self._there |= found
+
     def has(self, key: str) -> bool:
         """Whether there was such an object before anything was copied."""
-        return key in self._there
+        if key not in self._there:  # another run has told of it since
+            self.look({key})
+        return self._there[key] is not None
 
     def without_conflicts(
         self, scans: Sequence[PlannedScan], sources: Mapping[str, str], *, done: Upload
@@ -273,9 +292,13 @@ class _Copier:
             tick()
         return stored
 
+    def _listed(self, folder: str, *, keys: set[str]) -> dict[str, ObjectEntry]:
+        pages = self._bucket.objects.pages(folder)
+        return {entry.key: entry for page in pages for entry in page if entry.key in keys}
+
     def _other_owner(self, scan: PlannedScan, owner: str | None) -> str | None:
         path = scan.packed.path
-        if owner is None or scan.key not in self._there or not os.path.lexists(owner):
+        if owner is None or not self.has(scan.key) or not os.path.lexists(owner):
             return None
         if os.path.realpath(owner) == os.path.realpath(path):
             return None
@@ -288,7 +311,7 @@ class _Copier:
     def _store(self, scan: PlannedScan) -> Stored | Refusal:
         path = str(scan.packed.path)
         try:
-            return self._put(scan)
+            return self._patience.keep_trying(lambda: self._put(scan))
         except StoreError as error:
             if error.retryable:
                 raise
@@ -299,7 +322,7 @@ class _Copier:
     def _put(self, scan: PlannedScan) -> Stored:
         packed = scan.packed
         wanted = dict(packed.user_metadata)
-        if scan.key in self._there:
+        if self.has(scan.key):
             is_same, kept = self._compare(scan)
             if is_same and kept.items() >= wanted.items():
                 return Stored.UNCHANGED
@@ -316,7 +339,8 @@ class _Copier:
     def _compare(self, scan: PlannedScan) -> tuple[bool, Mapping[str, str]]:
         """Say whether a scan's object has its content, and which user metadata."""
         sha256 = self._sha256(scan.packed)
-        if self._there[scan.key].etag == sha256 and not scan.packed.user_metadata:
+        there = self._there[scan.key]
+        if there is not None and there.etag == sha256 and not scan.packed.user_metadata:
             return True, {}
         try:
             stat = self._bucket.objects.stat(scan.key)
@@ -339,6 +363,15 @@ class _Copier:
         after = path.stat()
         if _signs(before) == _signs(after):
             self._hashes.remember(after, sha256)
+
+
+def _folders(keys: Iterable[str]) -> list[str]:
+    """Folders of some scans' keys, none inside another."""
+    folders: list[str] = []
+    for folder in sorted({f"{key.rpartition('/')[0]}/" for key in keys if key.startswith(_SCANS)}):
+        if not folders or not folder.startswith(folders[-1]):
+            folders.append(folder)
+    return folders
 
 
 def _signs(status: os.stat_result) -> tuple[int, int, int]:

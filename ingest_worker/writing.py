@@ -133,7 +133,7 @@ class Writer:
                 (scan.object_key, scan.prepared.stat.etag),
                 fault=INDEX_FAULT,
                 reason=fault,
-                attempts=scan.prepared.attempts,
+                tried=scan.prepared.tried,
             )
             for scan, _ in made
             if (fault := faults[scan.object_key]) is not None
@@ -159,7 +159,9 @@ class Writer:
             self._site.quarantine.drop(record.object_key)
         if prepared.former is not None and prepared.former.generation != record.generation:
             self._remove_former_pictures(prepared.former)
-        done = Indexed(object_key=record.object_key, n_slices=record.n_slices)
+        done = Indexed(
+            object_key=record.object_key, n_slices=record.n_slices, uploaded=prepared.uploaded
+        )
         return self._looked_again(prepared.stat, done)
 
     def _rekey(self, rekeyings: Sequence[Rekeying]) -> list[Result]:

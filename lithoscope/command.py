@@ -19,6 +19,7 @@ import typer
 from encoder.cli import app as encoder_app
 from encoder.errors import LithoscopeError, printable
 from infra.cli import app as infra_app
+from infra.native_stack.cli import app as native_app
 from ingest_worker.cli import app as ingest_app
 from search_ui.cli import app as search_app
 from trainer.cli import app as trainer_app
@@ -32,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for mounted in (ingest_app, search_app, trainer_app, infra_app, encoder_app):
+for mounted in (ingest_app, search_app, trainer_app, infra_app, native_app, encoder_app):
     app.add_typer(mounted)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xdist.remote import Producer
 
 # Before torch is loaded: processes that test beside each other share the cores already.
@@ -22,8 +25,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Modules that tests share. A file of tests names those whose fixtures it takes in pytest_plugins:
 # some import what takes seconds, which other files of tests need not wait for.
 pytest.register_assert_rewrite(
-    "bundle_samples", "index_contract", "ingest_site", "object_stores", "search_world"
+    "bundle_samples",
+    "index_contract",
+    "ingest_site",
+    "object_stores",
+    "search_world",
+    "stack_parts",
+    "stack_site",
+    "sweep_site",
 )
+
+
+OURS = {"encoder", "infra", "trainer", "ingest_worker", "search_ui", "lithoscope", "celery"}
 
 
 class FilesAndServers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -42,3 +55,23 @@ class FilesAndServers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has n
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndServers:
     """Choose how tests are shared out, whatever ``--dist`` says."""
     return FilesAndServers(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_at_start() -> Iterator[None]:
+    """Undo what a service or command that ran within the test process did to the logs."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    _forget_our_levels()
+    yield
+    root.setLevel(level)
+    for handler in list(root.handlers):
+        if handler not in handlers:
+            root.removeHandler(handler)
+    _forget_our_levels()
+
+
+def _forget_our_levels() -> None:
+    for name, logger in logging.root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] in OURS:
+            logger.setLevel(logging.NOTSET)

@@ -78,12 +78,19 @@ def running(command: list[str], port: int, *, ready: str, env: dict[str, str]) -
 
 
 def answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
+        return page_of(port, path, seconds=2)[0] == 200
     except OSError:
         return False
+
+
+def page_of(port: int, path: str, *, seconds: float = 10) -> tuple[int, str]:
+    """Status and text that a server on this machine answers with."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
     finally:
         connection.close()
 

@@ -10,10 +10,14 @@ import pytest
 
 from encoder.metadata.problems import MetadataError
 from infra.bucket_metadata import BucketMetadata, table_etags
+from infra.folder_store import FolderStore
+from infra.store_errors import ObjectChangedError
 from object_stores import keys
 
 if TYPE_CHECKING:
-    from infra.object_store import ObjectStore
+    from pathlib import Path
+
+    from infra.object_store import ObjectStat, ObjectStore
 
 pytest_plugins = ["object_stores"]
 
@@ -120,3 +124,24 @@ def test_a_changed_table_shows_in_the_etags(store: ObjectStore) -> None:
     assert before.resolve("scans/E1/S1/a.png").properties.porosity == 0.25
     assert BucketMetadata.read(store).resolve("scans/E1/S1/a.png").properties.porosity == 0.3
     assert keys(store) == ["metadata/lib.csv"]
+
+
+class Replaced(FolderStore):
+    """A store whose tables are replaced while they are read, as S3 tells it."""
+
+    times = 3
+
+    def get(self, key: str, target: Path, *, max_bytes: int, etag: str | None = None) -> ObjectStat:
+        if self.times:
+            self.times -= 1
+            raise ObjectChangedError(f"{key}: is not the version that was meant; look again")
+        return super().get(key, target, max_bytes=max_bytes, etag=etag)
+
+
+def test_a_table_that_is_replaced_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    store = Replaced(tmp_path)
+    store.put("metadata/a.csv", TABLE)
+    assert BucketMetadata.read(store).resolve("scans/E1/S1/a.png").properties.porosity == 0.25
+    store.times = 1000
+    with pytest.raises(ObjectChangedError):
+        BucketMetadata.read(store)

@@ -209,6 +209,7 @@ def test_what_is_wrong_is_told_and_the_rest_goes_on(rocks: Rocks) -> None:
     assert "damaged.png: quarantined" in again.err
     assert "lone.mhd: refused" in again.err
     assert "1 quarantined; nothing missing" in again.out
+    assert rocks.reconcile("--check").code == 0, "what is refused as it is does not differ"
 
     rocks.table.write_text(TABLE)
     (rocks.library / "b.png").unlink()

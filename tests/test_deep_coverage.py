@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 
 from encoder.metric import Metric
+from infra import coverage_pages, deep_pages
 from infra.coverage import Coverage
 from infra.deep_coverage import DeepCoverage, compare_deep
+from infra.folder_store import FolderStore
 from infra.indexing.memory import MemoryStore
 from infra.indexing.records import IndexedScan, ScanRecord, SliceRow, slice_to_row
 from infra.pictures import preview_key, thumbnail_key
 from infra.vector_index import Collection, VectorIndex, collection_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.object_store import ObjectStore
 
 pytest_plugins = ["object_stores"]
@@ -140,3 +144,24 @@ def test_pictures_of_another_collection_are_no_orphans(
     assert deep(store, index, other).is_complete
     index.drop(other.name)
     assert len(deep(store, index, collection).orphaned_pictures) == 4
+
+
+def test_parts_tell_what_the_whole_does(
+    tmp_path: Path, index: VectorIndex, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderStore(tmp_path)
+    keys = [f"scans/E1/S{number % 3}/{number}.png" for number in range(12)]
+    for number, key in enumerate(keys):
+        store.put(key, b"x")
+        put_pictures(store, key, count=3 - (number % 4 == 0))
+    collection.commit([scan(key) for key in keys[:9]])
+    opened(index, "1").commit([scan(keys[9])])
+    collection.commit([scan("scans/E1/S1/bare.png")])
+    index.store.delete(collection.name, [scan(keys[1]).slices[1].row_id])
+    whole = deep(store, index, collection)
+    assert whole.short_of_rows == (keys[1],)
+    assert whole.short_of_pictures == tuple(sorted([*keys[:9:4], "scans/E1/S1/bare.png"]))
+    assert len(whole.orphaned_pictures) == 2 * 2 * 3
+    for module in (coverage_pages, deep_pages):
+        monkeypatch.setattr(module, "PART", 2)
+    assert deep(store, index, collection) == whole

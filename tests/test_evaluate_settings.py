@@ -14,11 +14,12 @@ from bundle_samples import trained
 from encoder.bundle import save_bundle
 from infra.settings import load_settings
 from trainer.config import TrainConfig
+from trainer.contestants import find_contestants
 from trainer.descriptions import EvaluationError
 from trainer.evaluate_command import EvaluationRequest, run_evaluation
 from trainer.library_data import load_slices
 from trainer.slice_cache import DataError
-from trainer.splits import split_slices, write_split
+from trainer.splits import SplitError, split_slices, write_split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,3 +85,32 @@ def test_data_that_is_not_where_the_run_says_is_to_be_named(
     assert run_evaluation(replace(asked, data=library), load_settings()).models
     monkeypatch.chdir(library.parent)
     assert run_evaluation(asked, load_settings()).models
+
+
+def test_settings_that_a_run_stored_may_be_named(run: Path) -> None:
+    asked = EvaluationRequest(models=("dsnn@seed:0",), split=run / "split.json")
+    data = next(run.parent.glob("rocks*"))
+    tiled = replace(asked, data=data, overrides=("data.tile_min_side=32",))
+    with pytest.raises(SplitError, match=r"of other slices .*config.json: --config names them"):
+        run_evaluation(tiled, load_settings())
+    found = run_evaluation(replace(asked, config=run / "config.json"), load_settings())
+    assert len(found.trial.queries) == 2
+
+
+def test_what_came_into_the_data_since_is_in_no_part(run: Path) -> None:
+    late = next(run.parent.glob("rocks*")) / "R1" / "late"
+    late.mkdir()
+    Image.fromarray(np.arange(1600, dtype=np.uint8).reshape(40, 40)).save(late / "a.png")
+    found = run_evaluation(EvaluationRequest(models=(str(run),)), load_settings())
+    assert len(found.trial.queries) == 2
+    assert "1 sample came since the run began: left out" in found.trial.notes
+
+
+def test_a_bundle_may_be_named_with_its_encoder(run: Path) -> None:
+    settings = load_settings()
+    (found,) = find_contestants([f"x=dsnn@{run / 'bundle'}"], settings)
+    assert (found.name, found.folder, found.past_is_unknown) == ("x", run / "bundle", False)
+    (found,) = find_contestants([f"dsnn@{run}"], settings)
+    assert (found.name, found.folder) == ("bundle", run / "bundle")
+    with pytest.raises(EvaluationError, match="found a bundle of dsnn, expected one of dsnn-split"):
+        find_contestants([f"dsnn-split@{run / 'bundle'}"], settings)

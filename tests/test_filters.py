@@ -9,6 +9,7 @@ import pytest
 from infra.filters import (
     MAX_DEPTH,
     And,
+    Between,
     Compare,
     Comparison,
     Filter,
@@ -77,6 +78,9 @@ def test_text_that_is_not_unicode_is_refused() -> None:
             Compare("porosity", Comparison.UNEQUAL, 0.3),
             "(porosity > -1e+29 and porosity != 0.3)",
         ),
+        (Between(field="sample", after='a"', up_to="b"), '(sample > "a\\"" and sample <= "b")'),
+        (Between(field="sample", up_to="b"), '(sample <= "b")'),
+        (Between(field="sample"), ""),
         (In("sample", ()), ""),
         (Range(field="porosity", keep_unmeasured=True), ""),
         (And((In("sample", ()), Or(()))), ""),
@@ -110,6 +114,10 @@ def test_what_is_written(tree: Filter | None, expected: str) -> None:
         (And((Range(field="porosity"), NotIn("sample", ("b",)))), "a"),
         (Or((In("sample", ("b",)), In("reservoir", ("",)))), "bc"),
         (Or(()), "abc"),
+        (Between(field="sample", after="a"), "bc"),
+        (Between(field="sample", after="a", up_to="b"), "b"),
+        (Between(field="reservoir", up_to="E1"), "ac"),
+        (Between(field="sample"), "abc"),
     ],
 )
 def test_what_is_selected(tree: Filter | None, selected: str) -> None:
@@ -139,6 +147,8 @@ def test_nesting_has_a_bound() -> None:
     [
         (In("porosity", ("a",)), "no text column of that name; use one of reservoir, sample"),
         (In("1 == 1 or sample", ("a",)), "no text column"),
+        (Between(field="porosity", after="a"), "no text column"),
+        (Between(field="sample", up_to="\ud800"), "not valid Unicode"),
         (Range(field="sample"), "no number column of that name; use one of porosity"),
         (Compare("porosity", Comparison.BELOW, float("nan")), "found nan"),
         (Range(field="porosity", low=float("-inf")), "found -inf.*leave the bound out"),

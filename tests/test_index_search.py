@@ -23,6 +23,7 @@ from index_contract import (
 )
 from infra.filters import (
     And,
+    Between,
     Compare,
     Comparison,
     Filter,
@@ -44,13 +45,17 @@ def number(rng: random.Random) -> float | None:
 def random_filter(rng: random.Random, depth: int = 0) -> Filter:
     text = rng.choice(["reservoir", "sample", "modality", "object_key"])
     column = rng.choice(["porosity", "permeability_md", "depth_m"])
-    kind = rng.choice(["in", "not in", "compare", "range", "and", "or"][: 6 if depth < 4 else 4])
+    kinds = ["in", "not in", "between", "compare", "range", "and", "or"]
+    kind = rng.choice(kinds[: 7 if depth < 4 else 5])
     if kind in ("and", "or"):
         parts = tuple(random_filter(rng, depth + 1) for _ in range(rng.randrange(4)))
         return And(parts) if kind == "and" else Or(parts)
     if kind in ("in", "not in"):
         values = tuple(rng.sample([*HOSTILE[:19], "", "nowhere"], rng.randrange(6)))
         return In(text, values) if kind == "in" else NotIn(text, values)
+    if kind == "between":
+        after, up_to = rng.choices([None, *HOSTILE[:19], "nowhere"], k=2)
+        return Between(field=text, after=after, up_to=up_to)
     if kind == "compare":
         return Compare(column, rng.choice(list(Comparison)), number(rng) or 0.0)
     low, high = number(rng), number(rng)
@@ -97,6 +102,20 @@ def test_random_filters_select_the_reference_rows(
         assert found == expected, f"wrong rows for {tree!r}"
         sizes.add(len(expected))
     assert len(sizes) > 20, "the filters are too alike to say anything"
+
+
+def test_texts_lie_in_the_order_of_their_utf_8(collection: Collection) -> None:
+    keys = [*HOSTILE, "a", "a/b", "a b", "a.", "é", "e\u0301", "\ud7ff", "\ue000", "\uffff", "😀"]
+    collection.commit([scan(key, n=1) for key in keys])
+    ordered = sorted(keys, key=str.encode)
+    for after, up_to in zip([None, *ordered], [*ordered, None], strict=True):
+        where = Between(field="object_key", after=after, up_to=up_to)
+        found = [record.object_key for record in collection.records(where)]
+        assert found == ([] if up_to is None else [up_to])
+    middle = len(ordered) // 2
+    where = Between(field="object_key", after=ordered[middle])
+    found = sorted((each.object_key for each in collection.records(where)), key=str.encode)
+    assert found == ordered[middle + 1 :]
 
 
 def test_hostile_texts_in_every_field(collection: Collection) -> None:

@@ -194,6 +194,8 @@ def test_a_model_is_used_at_once_where_that_is_asked_for_and_undone(
     roll_back(site)
     assert site.index.live() == old.collection
     assert "2 scans behind" in capsys.readouterr().out
+    with pytest.raises(LithoscopeError, match="what was rolled back from is none"):
+        roll_back(site)
 
 
 def test_models_that_can_not_be_used_are_told(site: Site, tmp_path: Path) -> None:

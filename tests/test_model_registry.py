@@ -261,6 +261,26 @@ def test_models_that_are_gone_are_passed_over_when_going_back(
     assert versions[1].collection in caplog.text
 
 
+def test_going_back_twice_goes_further_back(
+    registry: ModelRegistry, index: VectorIndex, tmp_path: Path
+) -> None:
+    first, second, third = (
+        registry.publish(made_bundle(tmp_path / str(n), seed=n)) for n in range(3)
+    )
+    collect(index, first, second, third)
+    for version in (first, second, third):
+        registry.switch(index, version)
+    for expected in (second, first):
+        former = registry.previous(index)
+        assert former == expected
+        assert former is not None
+        registry.switch(index, former, is_back=True)
+    assert registry.previous(index) is None
+    registry.switch(index, third)  # which is led on from anew
+    assert registry.previous(index) == first
+    assert registry.left(index) == {first.collection, second.collection}
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'[{"collection": "a"}]', b"\xff"])
 def test_a_damaged_history_stops_no_switch(
     registry: ModelRegistry,

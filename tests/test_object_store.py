@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -164,9 +165,8 @@ def test_an_object_that_is_overwritten_all_the_time_is_never_mixed(
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(overwrite)
         try:
-            for _ in range(300):
-                if got == 20:
-                    break
+            deadline = time.monotonic() + 60
+            while got < 20 and time.monotonic() < deadline:
                 try:
                     stat = store.get("a", tmp_path / "copy", max_bytes=1 << 20)
                 except patience:
@@ -178,7 +178,7 @@ def test_an_object_that_is_overwritten_all_the_time_is_never_mixed(
         finally:
             done.set()
         writer.result()
-    assert got == 20
+    assert got == 20  # most of the looks in between are refused, by a server on a busy machine
 
 
 def test_content_other_than_promised_is_not_stored(store: ObjectStore) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from infra.indexing.errors import IndexUnavailableError
 from infra.indexing.memory import MemoryStore
-from infra.settings import DecodeSettings
+from infra.settings_groups import DecodeSettings
 from infra.store_errors import LocalFileError, StoreAwayError, StoreRefusedError
 from infra.vector_index import VectorIndex
 from ingest_site import IngestSite, flat
@@ -314,13 +314,28 @@ def test_a_scan_that_kills_its_worker_is_quarantined_after_three_deaths(world: I
     etags = {KEY: world.objects.stat(KEY).etag}
     for death in range(1, 4):
         assert world.site.attempts.begin(etags) == {KEY: death}
+    (first,) = world.site.attempts.first_times(etags).values()
     outcome = world.ingest(KEY)[KEY]
     assert fault_of(outcome) == "crashed the worker"
     record = world.site.quarantine.get(KEY)
     assert record is not None
     assert record.attempts == 3
+    assert record.first_attempt == first
+    assert record.first_attempt < record.last_attempt
     world.put(KEY, flat(7, 8, 9))  # other content begins anew
     assert isinstance(world.ingest(KEY)[KEY], Indexed)
+
+
+def test_a_scan_that_is_refused_after_a_death_tells_its_first_attempt(world: IngestSite) -> None:
+    world.objects.put(KEY, b"no image")
+    etags = {KEY: world.objects.stat(KEY).etag}
+    world.site.attempts.begin(etags)
+    (first,) = world.site.attempts.first_times(etags).values()
+    world.ingest(KEY)
+    record = world.site.quarantine.get(KEY)
+    assert record is not None
+    assert (record.attempts, record.first_attempt) == (2, first)
+    assert record.first_attempt < record.last_attempt
 
 
 def test_what_a_worker_died_of_is_tried_alone_and_last(world: IngestSite) -> None:

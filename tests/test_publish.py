@@ -17,6 +17,8 @@ from bundle_samples import trained
 from encoder.bundle import load_bundle, save_bundle
 from encoder.errors import LithoscopeError
 from infra.index_server import stop_server
+from infra.model_versions import FORCED, GATE_OUTCOME
+from infra.rollout import current_rollout
 from infra.settings import Settings, load_settings
 from infra.site import open_site
 from lithoscope import app
@@ -180,7 +182,9 @@ def test_a_run_that_is_not_finished_is_refused(run: Path, tmp_path: Path) -> Non
     assert published() == []
 
 
-def test_a_worse_model_is_refused_unless_forced(run: Path, blind_run: Path, tmp_path: Path) -> None:
+def test_a_worse_model_is_refused_unless_forced(
+    run: Path, blind_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     live = make_live(run / "bundle")
     worse = copied(blind_run, tmp_path / "worse")
     done = publish(worse)
@@ -194,15 +198,17 @@ def test_a_worse_model_is_refused_unless_forced(run: Path, blind_run: Path, tmp_
     difference = told["gate"]["differences"]["map_at_10"]
     assert difference["low"] <= difference["value"] <= difference["high"] < 0
 
-    assert publish(worse, "--force").exit_code == 0
+    monkeypatch.setenv("LITHOSCOPE_BROKER__URL", "redis://127.0.0.1:1/0")  # as on a stack
+    assert "--background" in publish(worse, "--force").stdout, "it goes live by its name only"
     assert release(worse)["gate"]["outcome"] == "forced"
     version = published()[-1]
     assert "forced" in version.provenance["gate"]
     assert version.provenance["gate_against"] == live
-    assert version.provenance["gate_outcome"] == "forced"
+    assert version.provenance[GATE_OUTCOME] == FORCED
     assert version.metrics["difference_map_at_10"] == difference["value"]
     with open_site(load_settings()) as site:
         assert site.models.live(site.index) == published()[0]
+        assert current_rollout(site.objects) is None
 
 
 def test_a_better_model_passes_and_its_advantage_is_told(run: Path, blind_run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -174,3 +175,17 @@ def test_times_are_utc_whatever_they_were_written_in(tmp_path: Path) -> None:
     assert found is not None
     assert found.first_attempt == NOON
     assert found.first_attempt.tzinfo is UTC
+
+
+def test_names_with_signs_that_steer_a_terminal_are_told_without_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "quarantine" / "scans"
+    folder.mkdir(parents=True)
+    (folder / "\x1b[2Ja.txt").write_bytes(b"hello")
+    (folder / "\x1b[2Jb.json").write_bytes(b"{")
+    with closing(FolderStore(tmp_path)) as store:
+        assert [each.fault for each in Quarantine(store).records()] == [DAMAGED_FAULT]
+    assert "\ufffd[2Ja.txt: no quarantine record" in caplog.text
+    assert "\ufffd[2Jb.json: damaged quarantine record" in caplog.text
+    assert "\x1b" not in caplog.text

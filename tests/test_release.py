@@ -8,6 +8,7 @@ import pytest
 
 from bundle_samples import made_bundle
 from encoder.errors import LithoscopeError
+from infra.model_versions import FORCED
 from ingest_worker.commands.report import Report
 from ingest_worker.models import open_target
 from ingest_worker.release import gate_note, newest_released
@@ -90,7 +91,7 @@ def test_a_model_that_was_published_by_force_is_named_or_not_taken(
     site: Site, tmp_path: Path
 ) -> None:
     released = publish(site, tmp_path / "1", gate=FIRST, gate_outcome="first")
-    forced = publish(site, tmp_path / "2", gate="gate: forced", gate_outcome="forced")
+    forced = publish(site, tmp_path / "2", gate="gate: forced", gate_outcome=FORCED)
     version, notes = chosen(site)
     assert version == released
     assert f"{forced.bundle_id}: passed over: the release gate refused it" in notes[0]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from encoder.metric import Metric
+from infra.model_versions import FORCED
 from slice_samples import make_slices
 from trainer.bootstrap import mean_statistic
 from trainer.descriptions import Description
@@ -173,4 +174,4 @@ def test_a_comparison_that_is_not_fair_is_refused_whatever_its_figures() -> None
     found = judge(result, unfair="both saw it")
     assert (found.outcome, found.reasons) == ("refused", ("both saw it",))
     assert found.differences
-    assert judge(result, unfair="both saw it", force=True).outcome == "forced"
+    assert judge(result, unfair="both saw it", force=True).outcome == FORCED

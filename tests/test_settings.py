@@ -160,6 +160,7 @@ def test_a_bucket_needs_its_account(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LITHOSCOPE_STORE_BUCKET", "LITHOSCOPE_STORE__BUCKET"),
         ("LITHOSCOPE_PROPERTY", "LITHOSCOPE_PROPERTIES"),
         ("LITHOSCOPE_WEIGHTS_DIRS", "LITHOSCOPE_WEIGHTS_DIR"),
+        ("LITHOSCOPE_WORK__BATCH_KEY", "LITHOSCOPE_WORK__BATCH_KEYS"),
         ("lithoscope_hom", "LITHOSCOPE_HOME"),
         ("LITHOSCOPE_ZZZZZZZZZZZZZZZZZZ__QQQQQQQQQQQQ", "known are LITHOSCOPE_HOME"),
     ],

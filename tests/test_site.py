@@ -8,7 +8,8 @@ from infra.folder_store import FolderStore
 from infra.index_server import find_server, stop_server
 from infra.indexing.errors import IndexUnavailableError
 from infra.s3_store import S3Store
-from infra.settings import IndexSettings, Settings, StoreSettings
+from infra.settings import Settings
+from infra.settings_groups import IndexSettings, StoreSettings
 from infra.site import open_site
 from infra.store_errors import StoreAwayError
 from object_stores import settings_of

@@ -11,6 +11,7 @@ from encoder.errors import LithoscopeError
 from infra.bucket_metadata import BucketMetadata
 from infra.commands.models import roll_back, use_model
 from infra.readiness import readiness
+from infra.rollout import begin_rollout, current_rollout
 from infra.store_errors import StoreAwayError, StoreRefusedError
 from ingest_site import WatchedStore
 from ingest_worker.commands.reindex import fill_what_came_since, tell_filling
@@ -129,6 +130,18 @@ def test_a_model_is_used_whose_scans_have_former_metadata(
     store.put("metadata/t.csv", f"object_key,porosity\n{rows}".encode())
     assert use_model(site, models[1].bundle_id, now=False) == 0
     assert site.index.live() == models[1].collection
+
+
+def test_a_model_that_is_named_is_not_replaced_by_what_was_being_filled(
+    site: Site, models: list[ModelVersion], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = models
+    begin_rollout(site, second)
+    site.models.switch(site.index, second)
+    begin_rollout(site, second)
+    assert use_model(site, first.bundle_id, now=False) == 0
+    assert current_rollout(site.objects) is None
+    assert f"{second.bundle_id} is not filled any more" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("is_live", [True, False])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoder.bundle import MANIFEST_NAME, load_bundle
+from encoder.bundle import MANIFEST_NAME, load_bundle, verify_bundle
 from encoder.encoders import ENCODERS, build_encoder
 from encoder.registry import find_entry
 from infra.site import open_site
@@ -119,6 +119,27 @@ def _split_name(word: str) -> tuple[str, str]:
     return name, model
 
 
+def _bundle_beside(word: str) -> Path | None:
+    """The bundle in ``ENCODER@BUNDLE`` (or a run's); None where a word is something else.
+
+    Raises:
+        EvaluationError: It is another encoder's.
+    """
+    encoder, _, start = word.partition("@")
+    if encoder not in ENCODERS or not start:
+        return None
+    run = run_folder_of(start)
+    folder = Path(start) if run is None else run / BUNDLE_NAME
+    if not (folder / MANIFEST_NAME).is_file():
+        return None
+    found = verify_bundle(folder).encoder
+    if found != encoder:
+        raise EvaluationError(
+            f"{word}: found a bundle of {found}, expected one of {encoder}; name its folder alone"
+        )
+    return folder
+
+
 def _find(asked: str, settings: Settings) -> Contestant:
     name, word = _split_name(asked)
     run = run_folder_of(word)
@@ -126,6 +147,8 @@ def _find(asked: str, settings: Settings) -> Contestant:
         return Contestant(name=name or run.resolve().name, word=word, folder=run / BUNDLE_NAME)
     if (Path(word) / MANIFEST_NAME).is_file():
         return Contestant(name=name or Path(word).resolve().name, word=word, folder=Path(word))
+    if (stored := _bundle_beside(word)) is not None:
+        return Contestant(name=name or stored.resolve().name, word=word, folder=stored)
     if word == KAZE or word.partition("@")[0] in ENCODERS:
         return Contestant(name=name or word, word=word, folder=None)
     if Path(word).exists():

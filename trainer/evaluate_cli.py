@@ -27,7 +27,8 @@ def evaluate(  # noqa: PLR0913  a command's options
     config: Annotated[
         Path | None,
         typer.Option(
-            help="Settings (TOML); by default those of the first run.", show_default=False
+            help="Settings: TOML, or a run's config.json; by default those of the first run.",
+            show_default=False,
         ),
     ] = None,
     overrides: Annotated[

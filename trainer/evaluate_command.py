@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -15,9 +15,10 @@ from trainer.config import load_config
 from trainer.contestants import Contestant, find_contestants, run_folder_of
 from trainer.descriptions import EvaluationError
 from trainer.evaluation import EvaluationResult, Trial, evaluate
+from trainer.finished_run import split_among
 from trainer.learnt_queries import tell_learnt
 from trainer.library_data import check_data_of_run, load_slices
-from trainer.splits import read_split, split_slices
+from trainer.splits import SplitError, split_slices
 from trainer.training import CONFIG_NAME, SPLIT_NAME
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from trainer.slice_set import SliceSet
     from trainer.splits import Split
 
+_STORED = ".json"
+"""Settings that a run stored; people write TOML."""
+
 Part = Literal["train", "val", "test", "all"]
 Database = Literal["same", "train", "val", "test", "all"]
 
@@ -44,7 +48,8 @@ class EvaluationRequest:
 
     Attributes:
         models: Words that name models.
-        config: A run's settings; None for those of the first run among the models, or defaults.
+        config: A run's settings, TOML or its ``config.json``; None for those of the first run
+            among the models, or defaults.
         data: Folder of the data; None for the settings' own.
         overrides: Settings, as ``section.name=value``.
         split: A run's split; None for that of the first run among the models, or a new one.
@@ -106,6 +111,8 @@ def _config(request: EvaluationRequest) -> TrainConfig:
         config = load_config(_stored_settings(runs[0] / CONFIG_NAME), request.overrides)
         if request.data is None:
             check_data_of_run(runs[0], config.data)
+    elif request.config is not None and request.config.suffix == _STORED:
+        config = load_config(_stored_settings(request.config), request.overrides)
     else:
         config = load_config(request.config, request.overrides)
     if request.data is None:
@@ -176,13 +183,29 @@ def _with_preprocessing(config: TrainConfig, preprocessing: Preprocessing) -> Tr
 def _split(request: EvaluationRequest, config: TrainConfig, *, slices: SliceSet) -> Split | None:
     """The split that was named, else the first run's, else a new one; None where none is needed."""
     if request.split is not None:
-        return read_split(request.split, slices)
+        return _stored_split(request.split, slices, is_its_run_named=_has_settings(request))
     if request.part == "all" and request.database in {"same", "all"}:
         return None
     runs = [run for run in map(run_folder_of, request.models) if run is not None]
     if runs:
-        return read_split(runs[0] / SPLIT_NAME, slices)
+        return _stored_split(runs[0] / SPLIT_NAME, slices)
     return split_slices(slices, config.split)
+
+
+def _has_settings(request: EvaluationRequest) -> bool:
+    return request.config is not None or any(map(run_folder_of, request.models))
+
+
+def _stored_split(path: Path, slices: SliceSet, *, is_its_run_named: bool = True) -> Split:
+    """Read a split; what came into its data since is in no part, as when a run is published."""
+    try:
+        split, came_since = split_among(path, slices)
+    except SplitError as error:
+        settings = path.parent / CONFIG_NAME
+        if is_its_run_named or not settings.is_file():
+            raise
+        raise SplitError(f"{error}, which are in {settings}: --config names them") from error
+    return replace(split, notes=(*split.notes, came_since)) if came_since else split
 
 
 def _trial(request: EvaluationRequest, loaded: LoadedSlices, *, split: Split | None) -> Trial:

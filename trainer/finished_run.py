@@ -111,17 +111,35 @@ def split_of(run: FinishedRun, slices: SliceSet) -> Split:
     Raises:
         SplitError: The split is damaged, or slices that it is of are gone or others now.
     """
+    split, came_since = split_among(run.split, slices)
+    return replace(split, notes=(came_since,) if came_since else ())
+
+
+def split_among(path: Path, slices: SliceSet) -> tuple[Split, str]:
+    """Find the parts of a stored split among slices that may have become more.
+
+    Args:
+        path: The split.
+        slices: Slices of its data, with its settings.
+
+    Returns:
+        The split, of indices into ``slices``; and how many samples came since and are left out, in
+        words, empty where none did.
+
+    Raises:
+        SplitError: As `split_of`.
+    """
     try:
-        return replace(read_split(run.split, slices), notes=())
+        return read_split(path, slices), ""
     except SplitError:
-        rows = np.flatnonzero(np.isin(slices.sample, stored_samples(run.split, slices)))
+        rows = np.flatnonzero(np.isin(slices.sample, stored_samples(path, slices)))
         if len(rows) in (0, len(slices)):
             raise
-        found = read_split(run.split, _only(slices, rows))
+        found = read_split(path, _only(slices, rows))
         train, val, test = (rows[getattr(found, part)] for part in PARTS)
         left_out = len(slices.sample_names) - len(np.unique(slices.sample[rows]))
         note = f"{count_text(left_out, 'sample')} came since the run began: left out"
-        return replace(found, train=train, val=val, test=test, notes=(note,))
+        return replace(found, train=train, val=val, test=test), note
 
 
 def _only(slices: SliceSet, rows: NDArray[np.int64]) -> SliceSet:

@@ -18,7 +18,8 @@ import typer
 from encoder.bundle import load_bundle, save_bundle
 from encoder.commands.outputs import unwritable, written_whole
 from encoder.errors import printable
-from infra.model_versions import GATE, GATE_AGAINST, GATE_OUTCOME
+from infra.model_versions import FORCED, GATE, GATE_AGAINST, GATE_OUTCOME
+from infra.rollout import begin_rollout, current_rollout
 from infra.settings import load_settings
 from infra.site import open_site
 from infra.status import has_index
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 RELEASE_NAME = "release.json"
 """File of the run's folder that tells what the gate found."""
-
 
 _DRAFT = ".release-"
 _ABANDONED_SECONDS = 3600.0
@@ -103,9 +103,21 @@ def run_publish(request: PublishRequest) -> int:
                 return 1
             version = _publish(site, run, card=_card(run, findings))
             typer.echo(f"{version.bundle_id} is published")
-        is_live = has_index(site) and site.index.live() == version.collection
-    typer.echo("it is live" if is_live else f"next: `lithoscope reindex {version.bundle_id}`")
+            is_let_through = findings.verdict.outcome != FORCED
+            if is_let_through and site.settings.broker.url is not None:
+                begin_rollout(site, version)
+        typer.echo(_next_step(site, version))
     return 0
+
+
+def _next_step(site: Site, version: ModelVersion) -> str:
+    if has_index(site) and site.index.live() == version.collection:
+        return "it is live"
+    rollout = current_rollout(site.objects)
+    if rollout is not None and rollout.collection == version.collection:
+        return "the stack fills it, then makes it live: `lithoscope status` tells how far it is"
+    option = "" if site.settings.broker.url is None else " --background"
+    return f"next: `lithoscope reindex {version.bundle_id}{option}`"
 
 
 def _published(site: Site, run: FinishedRun) -> ModelVersion | None:

@@ -21,6 +21,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from infra.model_versions import FORCED
 from trainer.evaluation import HEADLINES
 from trainer.figures import FigureKey
 from trainer.property_measures import COMPARED, Level
@@ -137,7 +138,7 @@ def verdict(reasons: tuple[str, ...], *, current: str, force: bool) -> Verdict:
         current: Bundle of the live model.
         force: Whether it is to be published in any case.
     """
-    outcome: Outcome = "passed" if not reasons else "forced" if force else "refused"
+    outcome: Outcome = "passed" if not reasons else FORCED if force else "refused"
     return Verdict(outcome=outcome, current=current, reasons=reasons)
 
 

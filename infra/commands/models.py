@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import typer
 
 from encoder.errors import LithoscopeError, printable
+from infra.broker import BrokerError, open_broker
 from infra.commands.status import model_facts
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.model_versions import ModelRegistryError
 from infra.readiness import readiness
+from infra.rollout import begin_rollout, current_rollout, end_rollout
 from infra.status import covered, has_index, model_statuses
+from infra.sweep_notes import SweepNotes
 
 if TYPE_CHECKING:
     from infra.coverage import Coverage
@@ -80,6 +84,7 @@ def use_model(site: Site, ref: str, *, now: bool) -> int:
         return 1
     site.models.switch(site.index, version)
     typer.echo(f"{name} is live; {coverage_text(coverage)}")
+    _give_up_rollout(site, besides=version)
     return 0
 
 
@@ -92,9 +97,10 @@ def roll_back(site: Site) -> None:
     version = site.models.previous(site.index) if has_index(site) else None
     if version is None:
         raise ModelRegistryError(
-            "no former model: name one of `lithoscope models list` to `lithoscope models use`"
+            "no former model was live (what was rolled back from is none): name one of "
+            "`lithoscope models list` to `lithoscope models use`"
         )
-    _switch_at_once(site, version)
+    _switch_at_once(site, version, is_back=True)
 
 
 def drop_model(site: Site, ref: str, *, even_live: bool) -> int:
@@ -123,14 +129,44 @@ def drop_model(site: Site, ref: str, *, even_live: bool) -> int:
         )
         return 1
     site.index.drop(version.collection, even_live=even_live)
+    _forget_comparisons(site, version.collection)
     typer.echo(f"what {name} had indexed is dropped; {_fill(name)}")
     return 0
 
 
-def _switch_at_once(site: Site, version: ModelVersion) -> None:
-    """Switch, and only then compare: whoever is in a hurry waits for no listing."""
-    site.models.switch(site.index, version)
+def _give_up_rollout(site: Site, *, besides: ModelVersion) -> None:
+    """End what a stack was filling: it would become live in the place of what was just named."""
+    rollout = current_rollout(site.objects)
+    if rollout is None or rollout.collection == besides.collection:
+        return
+    end_rollout(site.objects, rollout)
+    typer.echo(
+        f"{rollout.model} is not filled any more: `lithoscope reindex {rollout.model} --background`"
+    )
+
+
+def _forget_comparisons(site: Site, collection: str) -> None:
+    """Have a stack's status and figures tell no more what was found of a collection."""
+    if site.settings.broker.url is None:
+        return
+    with closing(open_broker(site.settings)) as client:
+        try:
+            SweepNotes(client).forget(collection)
+        except BrokerError as error:
+            told = f"note: `lithoscope status` tells of it for some days yet: {error}"
+            typer.echo(printable(told), err=True)
+
+
+def _switch_at_once(site: Site, version: ModelVersion, *, is_back: bool = False) -> None:
+    """Switch, and only then compare: whoever is in a hurry waits for no listing.
+
+    On a stack the collection is then caught up; what was being filled until now is given up.
+    """
+    site.models.switch(site.index, version, is_back=is_back)
     typer.echo(f"{version.bundle_id} is live")
+    is_caught_up = site.settings.broker.url is not None
+    if is_caught_up:
+        begin_rollout(site, version)
     try:
         coverage = covered(site, version)
     except LithoscopeError as error:
@@ -138,7 +174,12 @@ def _switch_at_once(site: Site, version: ModelVersion) -> None:
         return
     typer.echo(coverage_text(coverage))
     if scans_behind(coverage):
-        typer.echo(f"it is {_behind(coverage)}: `lithoscope reconcile` brings it up to date")
+        remedy = (
+            "it is caught up in the background, as `lithoscope status` tells"
+            if is_caught_up
+            else "`lithoscope reconcile` brings it up to date"
+        )
+        typer.echo(f"it is {_behind(coverage)}: {remedy}")
 
 
 def _line(model: ModelStatus) -> str:

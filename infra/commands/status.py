@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from encoder.errors import printable
+from infra.commands.rollout_status import rollout_progress
+from infra.commands.stack_status import look_at_stack, stack_facts, stack_lines
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.index_server import stop_server
 from infra.settings import load_settings
+from infra.site import open_site
 from infra.status import SCANS, SiteStatus, site_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from infra.commands.stack_status import StackFound
     from infra.model_versions import ModelVersion
     from infra.site import Site
 
@@ -27,8 +31,31 @@ _LABEL_WIDTH = 10
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
-def tell_status(site: Site, *, as_json: bool) -> int:
+def run_status(*, as_json: bool) -> int:
+    """Tell what goes on, where there is a stack, and what the site holds.
+
+    Returns:
+        0, or 1 where the live model can't be told, or the broker does not answer.
+
+    Raises:
+        LithoscopeError: The store or the index is away; what goes on was told before.
+    """
+    settings = load_settings()
+    stack = look_at_stack(settings)
+    if stack is not None and not as_json:
+        _print(stack_lines(stack))
+    with open_site(settings) as site:
+        code = tell_status(site, as_json=as_json, stack=stack)
+    return 1 if stack is not None and stack.problem is not None else code
+
+
+def tell_status(site: Site, *, as_json: bool, stack: StackFound | None = None) -> int:
     """Tell what a site holds.
+
+    Args:
+        site: The site.
+        as_json: Print one JSON object.
+        stack: What goes on, for that object.
 
     Returns:
         0, or 1 where the live model is missing or damaged.
@@ -37,11 +64,15 @@ def tell_status(site: Site, *, as_json: bool) -> int:
         LithoscopeError: The store or the index is away.
     """
     found = site_status(site)
+    rollout = None if stack is None else rollout_progress(site)
     if as_json:
-        typer.echo(json.dumps(_as_json(found)))
+        progress = None if rollout is None else rollout.facts()
+        told = {"stack": stack_facts(stack), "rollout": progress}
+        typer.echo(json.dumps(_as_json(found) | told))
     else:
-        for label, text in _lines(found):
-            typer.echo(f"{label:<{_LABEL_WIDTH}}{printable(text)}")
+        _print(_lines(found))
+        if rollout is not None:
+            _print([("rollout", rollout.text(found.scans))])
     return 0 if found.model_problem is None else 1
 
 
@@ -77,6 +108,11 @@ def amount(size: int) -> str:
         return counted(size, "byte")
     power = min((size.bit_length() - 1) // 10, len(_UNITS))
     return f"{size / 1024**power:,.1f} {_UNITS[power - 1]}"
+
+
+def _print(lines: Iterable[tuple[str, str]]) -> None:
+    for label, text in lines:
+        typer.echo(f"{label:<{_LABEL_WIDTH}}{printable(text)}")
 
 
 def _lines(found: SiteStatus) -> Iterator[tuple[str, str]]:

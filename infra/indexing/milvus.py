@@ -7,10 +7,8 @@ key, no NULL, no JSON in filters, no server-side templates or grouping, strong c
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import math
-import os
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,16 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 import numpy as np
 from pymilvus import CollectionSchema, DataType, MilvusClient, MilvusException
-from pymilvus.client.types import Status
-from pymilvus.exceptions import (
-    ConnectError,
-    ConnectionNotExistException,
-    MilvusUnavailableException,
-)
 
 from encoder.metric import Metric
 from infra.filters import MEASURED_ABOVE, UNMEASURED, In, render
 from infra.indexing.errors import IndexUnavailableError, VectorIndexError
+from infra.indexing.milvus_errors import is_away, reason, refused
 from infra.indexing.schema import (
     KEY,
     KEY_BYTES,
@@ -300,7 +293,7 @@ class MilvusStore:
                 client.load_collection(table, **_QUICK)
         except (MilvusException, grpc.RpcError) as error:
             raise IndexUnavailableError(
-                f"index at {address}: does not answer ({_reason(error)}); start it, or wait for it"
+                f"index at {address}: does not answer ({reason(error)}); start it, or wait for it"
             ) from error
         return client
 
@@ -314,19 +307,22 @@ class MilvusStore:
             return self._ask(call)
 
     def _ask(self, call: Callable[[MilvusClient], Answer]) -> Answer:
-        """Ask the server; if it went away, once more at its new address: calls are idempotent."""
+        """Ask the server; if it went away, once more at its new address: calls are idempotent.
+
+        To connect anew also has it load what it has not loaded yet.
+        """
         client = self._client
         try:
             return call(client)
         except (MilvusException, grpc.RpcError) as error:
-            if not _is_away(error):
-                raise VectorIndexError(_refused(_reason(error), self._folder)) from error
+            if not is_away(error):
+                raise VectorIndexError(refused(error, self._folder)) from error
         self._reconnect(client)
         try:
             return call(self._client)
         except (MilvusException, grpc.RpcError) as error:
-            kind = IndexUnavailableError if _is_away(error) else VectorIndexError
-            raise kind(f"index: failed ({_reason(error)}); try again") from error
+            kind = IndexUnavailableError if is_away(error) else VectorIndexError
+            raise kind(f"index: failed ({reason(error)}); try again") from error
 
 
 def _upsert(client: MilvusClient, *, table: str, rows: list[dict[str, Any]]) -> None:
@@ -341,28 +337,6 @@ def _search(
     client: MilvusClient, *, table: str, data: list[list[float]], asked: dict[str, Any]
 ) -> list[list[dict[str, Any]]]:
     return list(client.search(table, data=data, **asked))
-
-
-def _is_away(error: MilvusException | grpc.RpcError) -> bool:
-    """Whether the server did not answer, rather than refuse."""
-    away = ConnectError | ConnectionNotExistException | MilvusUnavailableException
-    if isinstance(error, grpc.RpcError | away):
-        return True
-    # A status of gRPC's: the client's retries ran out.
-    return error.code == Status.CONNECT_FAILED or isinstance(error.code, grpc.StatusCode)
-
-
-def _refused(reason: str, folder: Path | None) -> str:
-    """Say that the server refused, and what to do where that is known."""
-    if os.strerror(errno.ENOSPC) in reason:
-        place = "the index server's disk" if folder is None else str(folder)
-        return f"index: its disk is full ({reason}); make room at {place} and do it again"
-    return f"index: refused ({reason})"
-
-
-def _reason(error: MilvusException | grpc.RpcError) -> str:
-    text = str(error.message if isinstance(error, MilvusException) else error)
-    return " ".join(text.split())[:300]
 
 
 def _milvus_schema(schema: TableSchema) -> CollectionSchema:

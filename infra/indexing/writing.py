@@ -14,6 +14,7 @@ the end.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,6 +108,14 @@ class ScanWriter:
             vouched = {row[KEY] for row in self._vouched(stored)}
             stale = [row for row in stored if row[KEY] not in vouched]
             self._delete(stale, is_alone=is_alone)
+
+    def doubt(self, object_keys: Iterable[str]) -> None:
+        """Forget which content scans are of: see `infra.vector_index.Collection.doubt`."""
+        with self._store.exclusive():
+            records = self._tables.records_of(list(dict.fromkeys(object_keys)))
+            doubted = [replace(record, etag="") for record in records.values()]
+            if doubted:
+                self._write_records([record_to_row(record) for record in doubted])
 
     def _write_rows(self, rows: Sequence[Row]) -> None:
         """Write rows so that they would survive a loss of power."""

@@ -85,8 +85,8 @@ def run_reconcile(request: ReconcileRequest, *, find_weights: FindWeights) -> in
         find_weights: Finds an encoder's weights.
 
     Returns:
-        0 where everything is indexed; 1 where something differs or is quarantined; 130 after
-        Ctrl-C.
+        0 where nothing differs: every scan is indexed, or refused as it is now; 1 where something
+        does; 130 after Ctrl-C.
 
     Raises:
         LithoscopeError: No model is live, there is no such model, or a service stayed away.
@@ -101,8 +101,11 @@ def run_reconcile(request: ReconcileRequest, *, find_weights: FindWeights) -> in
             else site.models.find(request.model)
         )
         target = open_target(site, version, adopt=not request.check)
+        is_guarded = request.deep and not request.check and site.settings.broker.url is not None
         try:
-            found = _compare(site, target, deep=request.deep)
+            if is_guarded:
+                _sweep_deeply(site)
+            found = _compare(site, target, deep=request.deep and not is_guarded)
             following = plan_following(site.objects, found.coverage.moved, metadata=found.metadata)
             if following:
                 report.notes.append(following.foretold() if request.check else following.told())
@@ -110,6 +113,8 @@ def run_reconcile(request: ReconcileRequest, *, find_weights: FindWeights) -> in
                 found = _follow(site, found)
                 _set_right(target, found, tally=tally)
                 found = _compare(site, target, deep=request.deep)
+            elif is_guarded:
+                found = _compare(site, target, deep=True)
         except KeyboardInterrupt:
             done = "" if tally is None else f" ({tally.counted()})"
             warn(
@@ -118,6 +123,16 @@ def run_reconcile(request: ReconcileRequest, *, find_weights: FindWeights) -> in
             )
             return INTERRUPTED
         return _finish(target, found, report=report, tally=tally)
+
+
+def _sweep_deeply(site: Site) -> None:
+    """Look through rows and pictures as workers do, who may be writing others just now."""
+    from infra.task_queue import TaskQueue  # noqa: PLC0415  not without a broker
+    from ingest_worker.deep_sweep import deep_step  # noqa: PLC0415  likewise
+
+    with TaskQueue(site.settings) as queue:
+        while not deep_step(site, queue):
+            pass
 
 
 def _compare(site: Site, target: Target, *, deep: bool) -> _Comparison:
@@ -166,5 +181,5 @@ def _finish(target: Target, found: _Comparison, *, report: Report, tally: Tally 
         told = [f"{count:,} {_DEEP_WORDS[name]}" for name, count in counts.items() if count]
         report.say(f"every row and picture: {', '.join(told) or 'as it should be'}")
     report.facts["differences"] = found.differences
-    code = report.finish(target, found.coverage, tally=tally)
-    return code if found.is_complete else 1
+    report.finish(target, found.coverage, tally=tally)
+    return 0 if found.is_complete else 1

@@ -120,7 +120,8 @@ def _tell_outcome(outcome: Outcome, *, as_json: bool) -> None:
         return
     name = type(outcome).__name__.lower()
     if as_json:
-        typer.echo(json.dumps({"outcome": name, **asdict(outcome)}))
+        told = {key: value for key, value in asdict(outcome).items() if key != "uploaded"}
+        typer.echo(json.dumps({"outcome": name, **told}))
         return
     more = f" ({outcome.n_slices:,} slices)" if isinstance(outcome, Indexed) else ""
     reason = getattr(outcome, "reason", "")

@@ -1,0 +1,114 @@
+"""The index's password: a server that was just made still has the one that everybody knows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+from pymilvus import MilvusClient, MilvusException
+
+from infra.indexing.errors import IndexUnavailableError, VectorIndexError
+
+if TYPE_CHECKING:
+    from infra.settings_groups import IndexSettings
+
+# A password that is refused is no fault here; the client's own word of it is a traceback.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+
+_KNOWN = "Milvus"
+"""Milvus's own first password, where its settings name no other (or can't: servers before 2.4)."""
+
+_REFUSAL = "auth check failure"
+_PATIENCE = 60.0
+_PAUSE = 0.5
+
+
+def ensure_index_password(
+    settings: IndexSettings, *, former: str | None = None, seconds: float = _PATIENCE
+) -> bool:
+    """Give a new server the password of the settings; one that has it is left as it is.
+
+    Args:
+        settings: Where the index is. Without an address or a token there is nothing to do.
+        former: The password that it has, where that is another one; none: its first one.
+        seconds: How long a server that is just starting may take to answer.
+
+    Returns:
+        Whether the password was set now.
+
+    Raises:
+        IndexUnavailableError: The server is away.
+        VectorIndexError: It takes neither the password of the settings nor the former one.
+    """
+    if settings.address is None or settings.token is None:
+        return False
+    address, token = settings.address, settings.token.get_secret_value()
+    user, _, password = token.partition(":")
+    former = former or _KNOWN
+    known = f"{user}:{former}"
+    if _takes(address, token, seconds=seconds):
+        return False
+    if not _takes(address, known, seconds=seconds):
+        raise VectorIndexError(
+            f"index {address}: refuses the user {user!r} with the password of "
+            "LITHOSCOPE_INDEX__TOKEN and with its former one; name the password that it has, or "
+            "change it to this one: lithoscope init-stack --change-index-password"
+        )
+    client = MilvusClient(uri=address, token=known)
+    try:
+        client.update_password(user, former, password)
+    except MilvusException as error:
+        raise VectorIndexError(
+            f"index {address}: the password can't be set ({error.message}); choose one of 6 to 72 "
+            "characters"
+        ) from error
+    finally:
+        client.close()
+    return True
+
+
+def _takes(address: str, token: str, *, seconds: float) -> bool:
+    """Whether a server takes a password; asked again until it says yes or no."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            _ask(address, token)
+        except (MilvusException, grpc.RpcError) as error:  # a refusal comes as either
+            if is_refusal(error):
+                return False
+            if time.monotonic() > deadline:
+                raise IndexUnavailableError(
+                    f"index {address}: does not answer ({_word(error)}); start it, or correct "
+                    "LITHOSCOPE_INDEX__ADDRESS"
+                ) from error
+        else:
+            return True
+        time.sleep(_PAUSE)
+
+
+def _word(error: Exception) -> str:
+    return " ".join(str(getattr(error, "message", error)).split())
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether a server answered, and said no: the client tells that only in what it raises from.
+
+    The client's attempts may be raised from each other in a circle.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if _REFUSAL in str(error):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _ask(address: str, token: str) -> None:
+    client = MilvusClient(uri=address, token=token)
+    try:
+        client.list_collections(timeout=_PAUSE * 10)
+    finally:
+        client.close()
