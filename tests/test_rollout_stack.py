@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,6 +79,15 @@ class Rocks:
     def is_over(self) -> bool:
         return current_rollout(self.site.objects) is None
 
+    @contextmanager
+    def filling(self, version: ModelVersion) -> Iterator[None]:
+        """Have a model filled; the command that asks for it ends seconds after that began."""
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(command, self.stack, "reindex", version.bundle_id, "--background")
+            wait_until(lambda: self.queue.waiting(BULK).keys)
+            yield
+            assert "is filled in the background, behind what is uploaded" in told.result().stdout
+
     def has_filled(self, version: ModelVersion) -> bool:
         """Whether a model has some of the scans; and it has not all of them."""
         count = self.indexed(version)
@@ -107,10 +118,8 @@ def rocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rocks]:
 def test_uploads_go_on_and_come_first_while_a_second_model_is_filled(rocks: Rocks) -> None:
     first, second = rocks.live, rocks.publish()
     services = {name: rocks.stack.pids(name) for name in ("worker", "dispatcher", "scheduler")}
-    told = command(rocks.stack, "reindex", second.bundle_id, "--background").stdout
-    assert "is filled in the background, behind what is uploaded" in told
-    wait_until(lambda: rocks.has_filled(second))
-    rocks.stack.pause("worker")  # so that uploads and what fills wait beside each other
+    with rocks.filling(second):
+        rocks.stack.pause("worker")  # so that uploads and what fills wait beside each other
     keys = rocks.upload(4)
     wait_until(lambda: rocks.queue.waiting(ENCODE).keys == 2 * len(keys))
     line = command(rocks.stack, "status").stdout
@@ -156,10 +165,10 @@ def test_a_deep_comparison_finds_every_row_and_picture(rocks: Rocks) -> None:
 
 def test_what_is_killed_in_the_middle_goes_on(rocks: Rocks) -> None:
     first, second = rocks.live, rocks.publish()
-    command(rocks.stack, "reindex", second.bundle_id, "--background")
-    wait_until(lambda: rocks.has_filled(second))
-    rocks.stack.kill("worker")
-    rocks.stack.kill("scheduler")
+    with rocks.filling(second):
+        wait_until(lambda: rocks.has_filled(second))
+        rocks.stack.kill("worker")
+        rocks.stack.kill("scheduler")
     assert rocks.live == first
     rocks.upload(2)
     wait_until(lambda: rocks.live == second)
