@@ -69,8 +69,13 @@ class Faults:
 
     def stand_back(self, error: BaseException) -> None:
         """Note a failure, and pause: what failed should be given back to the others before."""
-        self._last = " ".join(str(error).split()) or type(error).__name__
+        self._last = in_words(error)
         pause = min(self._first * 2**self._count, self._longest)
         self._count = min(self._count + 1, 100)
         _LOG.error("%s; standing back for %.0f s", self._last, pause)
         self._stop.wait(pause)
+
+
+def in_words(error: BaseException) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from encoder.errors import LithoscopeError
-from ingest_worker.faults import OWN_FAULTS, WorkerFaultError
+from ingest_worker.faults import OWN_FAULTS, WorkerFaultError, in_words
 from ingest_worker.patience import AWAY
 
 if TYPE_CHECKING:
@@ -99,5 +99,5 @@ def _told(error: Exception) -> LithoscopeError:
     """A fault with its remedy: of a full disk or a broken device the error knows none."""
     if isinstance(error, LithoscopeError):
         return error
-    text = " ".join(str(error).split()) or type(error).__name__
-    return WorkerFaultError(f"worker: the live model can't be opened ({text}); mend what it says")
+    told = in_words(error)
+    return WorkerFaultError(f"worker: the live model can't be opened ({told}); mend what it says")
