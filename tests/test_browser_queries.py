@@ -85,7 +85,7 @@ def test_a_part_is_looked_for(visitor: Visitor) -> None:
     visitor.dialog().get_by_text("Chosen: 50 % of its width").wait_for()
     visitor.press("Look for this part")
     visitor.page.locator(".litho-region").wait_for()
-    (query,) = library.request(visitor.settle().page.url).queries
+    (query,) = library.request(visitor.settle().address()).queries
     region = query.region
     assert region is not None
     found = (region.left, region.top, region.right, region.bottom)
@@ -93,7 +93,7 @@ def test_a_part_is_looked_for(visitor: Visitor) -> None:
     visitor.sees_the_answer()
     visitor.press("Look for all of it")
     visitor.page.locator(".litho-region").wait_for(state="detached")
-    assert library.request(visitor.page.url).queries == (replace(query, region=None),)
+    assert library.request(visitor.address()).queries == (replace(query, region=None),)
 
 
 def drag(
@@ -145,7 +145,7 @@ def test_three_rows_and_what_two_models_say(visitor: Visitor) -> None:
     visitor.settle()
     with ModelComparer(visitor.library.service) as comparer:
         (other,) = comparer.others()
-        request = visitor.library.request(visitor.page.url)
+        request = visitor.library.request(visitor.address())
         compared = comparer.compare(request, other.bundle_id)
     assert request.three_rows
     visitor.finds(lambda: strips(visitor, compared), wanted_strips(compared))

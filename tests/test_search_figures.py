@@ -166,7 +166,8 @@ def test_what_was_zoomed_to_is_shown_of_every_slice() -> None:
 
 def test_no_box_is_no_zoom() -> None:
     flat = {"xref": "x", "yref": "y", "x": [5.0, 5.0], "y": [2.0, 6.0]}
-    for event in (None, {"selection": {"box": []}}, {"selection": {"box": [flat]}}):
+    events: list[object] = [None, {"selection": {"box": []}}, {"selection": {"box": [flat]}}]
+    for event in events:
         assert Zoom.of(event) is None
 
 
