@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from encoder.planes import RawLayout
-    from search_ui.components.state import PageState
     from search_ui.library import LibraryOverview, ScanSummary
     from search_ui.requests import Query
 
@@ -54,8 +53,15 @@ def query_picker(overview: LibraryOverview, *, adds: bool = False) -> None:
 
 @st.dialog("What to look for", width="large")
 @for_viewers
-def query_dialog(overview: LibraryOverview) -> None:
-    """The same, over an answer."""
+def query_dialog(overview: LibraryOverview, *, serial: int) -> None:
+    """The same, over an answer.
+
+    Args:
+        overview: What is indexed.
+        serial: `PageState.serial` as it was opened: once something was chosen, it is another.
+    """
+    if page_state().serial != serial:
+        st.rerun()
     adds = st.segmented_control(
         "What you choose",
         [_INSTEAD, _AS_WELL],
@@ -121,7 +127,7 @@ def _try(
         st.session_state[_REFUSED] = tuple(each.file_id for each in files), problems[0]
         return problems[0]
     state.names |= {token: name for name, token in tokens.items()}
-    _choose(state, [UploadQuery(token=token) for token in tokens.values()], adds=adds)
+    _choose([UploadQuery(token=token) for token in tokens.values()], adds=adds)
     state.notes = tuple(f"{problem}; it is not looked for" for problem in problems)
     return None
 
@@ -198,11 +204,10 @@ def _indexed(overview: LibraryOverview, *, adds: bool) -> None:
     with st.grid("auto", min_column_width=132, gap="small", key="find_grid"):
         for number, scan in enumerate(shown):
             with st.container(border=True, key=f"card_find_{number}", gap="xsmall"):
-                _scan(scan, number=number, adds=adds)
+                _scan(scan, adds=adds)
 
 
-def _scan(scan: ScanSummary, *, number: int, adds: bool) -> None:
-    state = page_state()
+def _scan(scan: ScanSummary, *, adds: bool) -> None:
     name = file_name(scan.object_key)
     slices = "1 slice" if scan.n_slices == 1 else f"{scan.n_slices:,} slices"
     whose = rock(scan.reservoir, scan.sample)
@@ -214,14 +219,16 @@ def _scan(scan: ScanSummary, *, number: int, adds: bool) -> None:
         f'{safe(whose)}</b></div><div class="line dim">{safe(short(name, 40))}</div>'
         f'<div class="line dim">{slices}</div></div>'
     )
-    is_picked = st.button(
-        f"Look for {escaped(name)} of {escaped(whose)}", key=f"open_find_{number}"
+    st.button(
+        f"Look for {escaped(name)} of {escaped(whose)}",
+        key=f"open_find_{scan.object_key}",  # not by its place: the list changes as one types
+        on_click=_choose,
+        args=([ObjectQuery(object_key=scan.object_key)],),
+        kwargs={"adds": adds},
     )
-    if is_picked:
-        _choose(state, [ObjectQuery(object_key=scan.object_key)], adds=adds)
-        st.rerun()
 
 
-def _choose(state: PageState, queries: Sequence[Query], *, adds: bool) -> None:
+def _choose(queries: Sequence[Query], *, adds: bool) -> None:
+    state = page_state()
     former = state.wish.queries if adds and state.has_query else ()
     state.look_for(dict.fromkeys((*former, *queries)))

@@ -124,7 +124,7 @@ def _actions(result: SearchResult | None, overview: LibraryOverview) -> None:
     queries = state.wish.queries
     with st.container(horizontal=True, gap="xsmall", key="query_actions"):
         if st.button("Change or add", icon=":material/add_photo_alternate:", key="change_query"):
-            query_dialog(overview)
+            query_dialog(overview, serial=state.serial)
         if st.button(
             "Look for a part",
             icon=":material/crop:",
