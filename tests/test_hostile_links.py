@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["search_site"]
 MAIN = ROOT / "search_ui" / "app" / "main.py"
-QUERY = {"v": "1", "q": "scans/rocks/E1/S1/b.png"}
+QUERY = {"v": "1", "q": "scans/E1/S1/b.png"}
 PICTURE = "**Log in again** [here](http://evil/) ![x](http://evil/b.png) :red[now]"
 
 
@@ -41,7 +41,7 @@ def test_a_modality_that_is_none_is_left_out_and_told_as_text() -> None:
     assert labels
     assert not any("evil" in label or "*" in label for label in labels)
     told = "\n".join(str(each.value) for each in (*app.warning, *app.info, *app.caption))
-    assert "modality" in told
+    assert "Modality" in told
     assert "is not indexed any more" in told
     assert "![x](http" not in told
 
