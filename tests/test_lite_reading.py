@@ -45,7 +45,9 @@ def test_one_list_of_what_is_nearest_to_any_query(metric: str, n_queries: int) -
         passing = np.arange(300) if mask is None else np.flatnonzero(mask)
         order = passing[np.argsort(least[passing])]
         for limit in (1, 20, 1000):
-            places, found = index.search(queries, limit, mask, {NEAREST_TO_ANY: True})
+            places, found = index.search(
+                queries, limit, valid_mask=mask, params={NEAREST_TO_ANY: True}
+            )
             n = min(limit, len(order))
             assert places[0, :n].tolist() == order[:n].tolist()
             np.testing.assert_allclose(found[0, :n], least[order[:n]], rtol=1e-5)

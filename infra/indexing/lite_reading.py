@@ -29,7 +29,7 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 from infra.indexing.schema import NEAREST_TO_ANY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -97,7 +97,7 @@ def read_lazily() -> None:
     """Make Milvus Lite, in this process, read lazily and measure block by block."""
     Segment.row_to_dict = lambda segment, place: LazyRow(segment.table, place)
     distance.l2_distance = l2_distance
-    BruteForceIndex.search = _nearest_of(_SEARCH)
+    BruteForceIndex.search = _search
 
 
 def l2_distance(query: NDArray[np.float32], candidates: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -127,41 +127,38 @@ def l2_distance(query: NDArray[np.float32], candidates: NDArray[np.float32]) -> 
     return found[0] if np.ndim(query) == 1 else found
 
 
-def _nearest_of(search: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the index of a segment answer what is nearest to any query: the first one's list.
+def _search(
+    self: Any,  # noqa: ANN401  a package without types
+    queries: NDArray[np.float32],
+    top_k: int,
+    *,
+    valid_mask: NDArray[np.bool_] | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """A segment's search, which answers what is nearest to any query, too: the first one's list.
 
     What is as near as its last goes on in the others' lists.
     """
-
-    def nearest(
-        index: Any,  # noqa: ANN401  a package without types
-        queries: NDArray[np.float32],
-        top_k: int,
-        valid_mask: NDArray[np.bool_] | None = None,
-        params: Mapping[str, Any] | None = None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        if not (params or {}).get(NEAREST_TO_ANY):
-            found: tuple[NDArray[np.int64], NDArray[np.float32]]
-            found = search(index, queries, top_k, valid_mask=valid_mask, params=params)
-            return found
-        places = np.full((len(queries), top_k), -1, np.int64)
-        measures = np.full((len(queries), top_k), np.inf, np.float32)
-        vectors = index._vectors  # noqa: SLF001  its engine hands them out nowhere
-        passing = np.arange(len(vectors)) if valid_mask is None else np.flatnonzero(valid_mask)
-        if len(passing):
-            least = _least(queries, vectors[passing], index.metric)
-            last = np.partition(least, min(top_k, len(least)) - 1)[min(top_k, len(least)) - 1]
-            near = np.flatnonzero(least <= last)  # who asks tells by keys which of equals are first
-            order = near[np.argsort(least[near], kind="stable")][: places.size]
-            places.flat[: len(order)] = passing[order]
-            measures.flat[: len(order)] = least[order]
-        return places, measures
-
-    return nearest
+    if not (params or {}).get(NEAREST_TO_ANY):
+        found: tuple[NDArray[np.int64], NDArray[np.float32]]
+        found = _SEARCH(self, queries, top_k, valid_mask=valid_mask, params=params)
+        return found
+    places = np.full((len(queries), top_k), -1, np.int64)
+    measures = np.full((len(queries), top_k), np.inf, np.float32)
+    vectors = self._vectors
+    passing = np.arange(len(vectors)) if valid_mask is None else np.flatnonzero(valid_mask)
+    if len(passing):
+        least = _least(queries, vectors[passing], metric=self.metric)
+        last = np.partition(least, min(top_k, len(least)) - 1)[min(top_k, len(least)) - 1]
+        near = np.flatnonzero(least <= last)  # who asks tells by keys which of equals are first
+        order = near[np.argsort(least[near], kind="stable")][: places.size]
+        places.flat[: len(order)] = passing[order]
+        measures.flat[: len(order)] = least[order]
+    return places, measures
 
 
 def _least(
-    queries: NDArray[np.float32], rows: NDArray[np.float32], metric: str
+    queries: NDArray[np.float32], rows: NDArray[np.float32], *, metric: str
 ) -> NDArray[np.float32]:
     """(N,) smallest distance of each row to any query."""
     least = np.full(len(rows), np.inf, np.float32)
