@@ -60,10 +60,19 @@ class ScanError(LithoscopeError):
     @property
     def reason(self) -> str:
         """What is wrong and what to do, in one line, without the name of the scan."""
-        return " ".join(f"{self.problem}; {self.remedy}".split())
+        return one_line(f"{self.problem}; {self.remedy}")
 
     def __str__(self) -> str:
-        return " ".join(f"{self.source}: {self.reason}".split())
+        return one_line(f"{self.source}: {self.reason}")
+
+
+def one_line(error: object) -> str:
+    """What an error says, in one line; its kind where it says nothing.
+
+    Args:
+        error: An error, or what it carries as its message.
+    """
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def printable(text: str) -> str:

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from encoder.errors import one_line
 from infra.model_versions import ModelRegistryError
 from infra.store_errors import ChecksumError, ObjectMissingError, ObjectTooLargeError
 
@@ -114,7 +115,7 @@ class ModelHistory:
             *(ValueError, TypeError, KeyError, RecursionError),
             *(ChecksumError, ObjectTooLargeError),
         ) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise ModelRegistryError(
                 f"{HISTORY_KEY}: damaged ({reason}); remove it: it only tells which models "
                 "were live before, and a model can be named instead"
