@@ -15,7 +15,7 @@ from PIL import Image
 
 from encoder.scale_bars import length_label, scale_bar_um
 from infra.store_errors import StoreError
-from search_ui.chips import words_of
+from search_ui.chips import shown_words, words_of
 from search_ui.components.wording import (
     file_name,
     permeability_words,
@@ -113,7 +113,7 @@ def _head(report: Report, title: str) -> str:
     moment = f"{report.moment:%Y-%m-%d %H:%M} UTC"
     words = words_of(report.request)
     chips = "".join(f"<li>{safe(each)}</li>" for each in words) or "<li>no filters</li>"
-    own = 0 if report.result.views else report.result.funnel.hidden_own
+    own = report.result.funnel.hidden_own
     hidden = f"<li>{own:,} slices of its own sample hidden</li>" if own else ""
     return (
         f"<header><h1>{safe(title)}</h1><p>{moment} · model {safe(name + init)}</p>"
@@ -278,7 +278,7 @@ def _about(report: Report) -> str:
     counted = "" if result.funnel.exact else " (counts not exact)"
     model = result.model
     facts = {
-        "Slices": f"{steps}{counted}",
+        "Slices": f"{steps}{counted}. {shown_words(report.request)}",
         "Model": f"{model.bundle_id or 'not published'}, {model.init or 'origin not known'}",
         "Collection": f"{model.collection}, {model.metric}",
         "Similarity": model.similarity,

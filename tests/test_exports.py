@@ -139,9 +139,11 @@ def test_html_tells_everything_and_needs_nothing(answer: Answer, indexed: World)
         *("porosity at least 0.05", "12.5 %", "1,500 mD", "not measured", "predicted 20 %"),
         *("Same sample", "Other reservoirs", answer.result.model.collection),
         *("scans/c#0", "the whole image", "not from reservoir E4", "Open this search again"),
+        *("not the query itself", "shown. Shown: the 10 nearest of each row."),
     ):
         assert text in page.text, text
     assert "Most alike" not in page.text
+    assert "own sample" not in page.text
     assert len(page.of("tr")) == 1 + sum(map(len, answer.result.views.values()))
     images = page.of("img")
     shown = [hit for hits in answer.result.views.values() for hit in hits]

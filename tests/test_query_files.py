@@ -83,7 +83,8 @@ def test_what_is_told_of_a_file_wins(search_site: SearchSite) -> None:
     assert (facts.reservoir, facts.sample) == ("E1", "S1")
     assert (facts.properties.porosity, facts.properties.permeability_md) == (0.3, 7.0)
     assert "scans/E1/S1/b.png" not in keys(result)
-    assert result.funnel.hidden_own == 1 + PLANES
+    assert result.funnel.hidden_own == 0  # the first row shows them
+    assert ask(search_site, UploadQuery(token=token, told=told)).funnel.hidden_own == 1 + PLANES
     assert {h.row.sample for h in result.views[View.SAME_RESERVOIR]} == {"S2"}
     assert {h.row.reservoir for h in result.views[View.OTHER_RESERVOIRS]} == {"E2"}
     assert not any("sample is not known" in note for note in result.notes)
