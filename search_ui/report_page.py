@@ -25,7 +25,7 @@ from search_ui.components.wording import (
     with_prediction,
 )
 from search_ui.places import place_text, size_um
-from search_ui.printing import VIEW_TITLES, rank_text
+from search_ui.printing import VIEW_TITLES, rank_help, rank_text
 from search_ui.report_style import STYLE
 
 if TYPE_CHECKING:
@@ -247,8 +247,16 @@ def _table(result: SearchResult) -> str:
         return "<section><h2>Hits</h2><p>no slice passes these filters</p></section>"
     return (
         f'<section><h2>Hits</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div></section>"
+        f"<tbody>{body}</tbody></table></div>{_rank_note(result)}</section>"
     )
+
+
+def _rank_note(result: SearchResult) -> str:
+    """What a rank such as ">653" says; empty where there is none."""
+    if all(hit.absolute_rank is not None for hit in result.shown):
+        return ""
+    told = f"{rank_text(None, result.ranked)}: {rank_help(None, result.ranked)}."
+    return f'<p class="note">{safe(told)}</p>'
 
 
 def _table_row(hit: SearchHit, title: str, *, ranked: int) -> str:

@@ -125,6 +125,19 @@ def test_json_is_the_whole_answer(answer: Answer) -> None:
     assert json.loads(to_json(answer)) == json.loads(json.dumps(answer.result.to_dict()))
 
 
+def test_a_rank_that_was_not_counted_is_explained_where_there_is_one(
+    answer: Answer, indexed: World
+) -> None:
+    note = "Rank among all slices, without filters: beyond 653, as far as was counted"
+    assert note not in Page(to_html(answer, indexed.site.objects)).text
+    views = {
+        view: tuple(replace(hit, absolute_rank=None) for hit in hits)
+        for view, hits in answer.result.views.items()
+    }
+    beyond = replace(answer, result=replace(answer.result, views=views, ranked=653))
+    assert f">653: {note}" in Page(to_html(beyond, indexed.site.objects)).text
+
+
 def test_png_is_a_sheet(answer: Answer, indexed: World) -> None:
     content = to_png(answer, indexed.site.objects)
     with Image.open(io.BytesIO(content)) as sheet:

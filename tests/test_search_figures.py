@@ -11,7 +11,6 @@ from encoder.ranking import View
 from encoder.regions import Region
 from search_ui.chips import shown_words, words_of
 from search_ui.comparing import Move
-from search_ui.components.cards import rank_help
 from search_ui.components.figures import cross_plot, distance_plot
 from search_ui.components.palette import MARKS, QUERY
 from search_ui.components.picture_figures import Shown, Zoom, region_figure, side_by_side
@@ -23,6 +22,7 @@ from search_ui.components.wording import property_words, short
 from search_ui.filtering import steps_of
 from search_ui.library import SamplePoint
 from search_ui.markdown import without_options
+from search_ui.printing import rank_help
 from search_ui.requests import Filters, ObjectQuery, PropertyRange, SearchRequest
 from search_ui.results import Funnel, FunnelStep, QueryFacts, SearchHit
 from search_ui.rock_properties import RockProperties
