@@ -19,6 +19,7 @@ from infra.filters import NotIn
 from infra.indexing.schema import KEY
 from search_ui.encoding import PICTURE_SIDE, FilePart, QueryEncoder
 from search_ui.fetched_files import FetchedFiles
+from search_ui.file_identity import Identifier
 from search_ui.filtering import (
     all_of,
     of_other_reservoirs,
@@ -217,10 +218,11 @@ class SearchService:
         if isinstance(query, UploadQuery):
             with self.kept.open(query.token) as file:
                 return self.draw(of_upload(query, file), max_side=max_side)
-        version = self._live.current().model.required()
+        live = self._live.current()
         part = FilePart(read=query.read, slice_index=query.slice_index, region=query.region)
-        drawn = self._encoder.draw(query.path, version, part=part, max_side=max_side)
-        told = None if query.told is None else query.told.pixel_size_um
+        drawn = self._encoder.draw(query.path, live.model.required(), part=part, max_side=max_side)
+        identifier = Identifier(site=self.site, catalogue=live.catalogue)
+        told = identifier.pixel_size_um(query, identifier.identify(query))
         return drawn if told is None else replace(drawn, pixel_size_um=told)
 
     def _prepared(self, request: SearchRequest, watch: Stopwatch) -> _Search:

@@ -57,6 +57,19 @@ def hdf5(*names: str, seed: int = 1) -> bytes:
     return content.getvalue()
 
 
+def test_the_scale_bar_of_an_upload_is_that_of_the_indexed_scan_that_it_is(
+    app: AppTest, search_site: SearchSite
+) -> None:
+    upload(app, mine__png=(search_site.rocks / "E1/S2/a.png").read_bytes())
+    (shown,) = queries(app)
+    assert 'class="litho-bar">50 µm' in shown
+    (size,) = (each for each in app.number_input if each.label == "Pixel size in µm")
+    size.set_value(100.0)
+    press(app, "Use it")
+    (shown,) = queries(app)
+    assert 'class="litho-bar">2 mm' in shown
+
+
 def test_a_dataset_is_chosen_of_a_file_that_holds_several(app: AppTest) -> None:
     hostile = "wet **x** <b>"
     upload(app, two__h5=hdf5("dry", hostile), lone__h5=hdf5("ct"), too__h5=hdf5("one", "two"))

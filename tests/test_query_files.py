@@ -68,6 +68,22 @@ def test_an_upload_answers_as_its_file(search_site: SearchSite) -> None:
     assert "/" not in told.replace("1/(1", "")
 
 
+def test_an_upload_has_the_pixel_size_of_the_indexed_scan_of_its_content(
+    search_site: SearchSite,
+) -> None:
+    content = (search_site.rocks / "E1/S2/a.png").read_bytes()
+    query = UploadQuery(token=search_site.service.kept.keep("my rock.png", io.BytesIO(content)))
+    draw = search_site.service.draw
+    assert draw(query).pixel_size_um == 2.5
+    assert draw(query).width_um == 250.0
+    assert draw(FileQuery(path=search_site.rocks / "E1/S2/a.png")).pixel_size_um == 2.5
+    told = UploadQuery(token=query.token, told=Told(pixel_size_um=1.5))
+    assert draw(told).pixel_size_um == 1.5
+    named = UploadQuery(token=query.token, told=Told(reservoir="E7"))
+    assert draw(named).pixel_size_um == 2.5
+    assert draw(UploadQuery(token=upload(search_site, eight_bit(99)))).pixel_size_um is None
+
+
 def test_a_stranger_says_that_its_sample_is_not_known(search_site: SearchSite) -> None:
     token = upload(search_site, eight_bit(99))
     result = ask(search_site, UploadQuery(token=token))
