@@ -44,17 +44,29 @@ class ScanError(LithoscopeError):
         fault: Kind of fault.
         problem: What was found, and what was expected.
         remedy: What its owner can do.
+        datasets: Names to choose from, as the file spells them, where one is to be named.
     """
 
-    def __init__(self, source: str, fault: ScanFault, *, problem: str, remedy: str) -> None:
+    def __init__(
+        self,
+        source: str,
+        fault: ScanFault,
+        *,
+        problem: str,
+        remedy: str,
+        datasets: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(source, fault, problem, remedy)
         self.source = source
         self.fault = fault
         self.problem = problem
         self.remedy = remedy
+        self.datasets = datasets
 
     def __reduce__(self) -> tuple[object, ...]:
-        rebuild = partial(ScanError, problem=self.problem, remedy=self.remedy)
+        rebuild = partial(
+            ScanError, problem=self.problem, remedy=self.remedy, datasets=self.datasets
+        )
         return rebuild, (self.source, self.fault)
 
     @property

@@ -171,7 +171,7 @@ class Adding:
             try:
                 yield self._added(file, libraries)
             except ScanError as error:
-                yield _refused(name, error.reason)
+                yield _refused(name, _reason(error))
             except MetadataError as error:
                 told = "; ".join(map(str, error.problems))
                 yield _refused(name, told.replace(f"{folder}/", ""))
@@ -287,6 +287,16 @@ def _user_metadata(packed: Packed, known: Mapping[str, Scalar]) -> tuple[dict[st
         except BadMetadataError:
             left_out.append(name)
     return texts, left_out
+
+
+def _reason(error: ScanError) -> str:
+    if not error.datasets:
+        return error.reason
+    # An object's bytes alone tell what is indexed of it: none can say which dataset is meant.
+    return (
+        f"{error.problem}; the library takes one image or volume of each file: write the one you "
+        "want into a file of its own, and add that"
+    )
 
 
 def _refused(name: str, told: str) -> Added:

@@ -172,6 +172,19 @@ def words_of(request: SearchRequest) -> tuple[str, ...]:
     return tuple(chip.text for chip in chips_of(request))
 
 
+def shown_words(request: SearchRequest) -> str:
+    """Which of the slices that pass the filters are shown, in words: the funnel's last step."""
+    hits = "nearest one" if request.k == 1 else f"{request.k:,} nearest"
+    told = [f"the {hits}" + (" of each row" if request.three_rows else "")]
+    if request.group_by is not None:
+        told.append(f"one of each {request.group_by}")
+    if request.per_sample is not None:
+        told.append(f"at most {request.per_sample:,} of each sample")
+    if request.min_similarity:
+        told.append(f"of a similarity of at least {request.min_similarity:g}")
+    return f"Shown: {', '.join(told)}."
+
+
 def without(chips: Iterable[Chip], gone: Chip) -> tuple[Chip, ...]:
     """Chips but for one that was removed."""
     return tuple(chip for chip in chips if chip != gone)

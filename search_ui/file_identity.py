@@ -69,6 +69,31 @@ class Identifier:
         origin = Origin(metadata.reservoir, metadata.sample, key)
         return Identity(origin=origin, metadata=metadata, notes=notes)
 
+    def pixel_size_um(self, query: FileQuery, known: Identity) -> float | None:
+        """Size of a file's pixels, but for what the file itself tells.
+
+        Args:
+            query: The file.
+            known: Whose it is.
+
+        Returns:
+            In micrometres, as its asker or library tells it, else as an indexed scan of the same
+            content has it; None where none does.
+
+        Raises:
+            SearchError: The file can't be read.
+        """
+        metadata, raw = known.metadata, None if query.read is None else query.read.raw
+        for told in (metadata, raw):
+            if told is not None and told.pixel_size_um is not None:
+                return told.pixel_size_um
+        sizes = (
+            row.numbers.get("pixel_size_um")
+            for twin in self.twins(query.path)
+            for row, _ in self.catalogue.collection.slices(twin.object_key)[:1]
+        )
+        return next((size for size in sizes if size is not None), None)
+
     def twins(self, path: Path) -> list[ScanRecord]:
         """Indexed scans of the same content: by their etag, a content's hash in most stores."""
         records = self.catalogue.collection.records(In("etag", hashes(path)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from encoder.ranking import GroupBy
 from infra.filters import And, Filter, In, NotIn, Or, Range
-from search_ui.chips import modality_chip, quoted, range_chip
+from search_ui.chips import exclude_chip, modality_chip, only_chip, quoted, range_chip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,19 +29,18 @@ class Step:
 
 def steps_of(filters: Filters) -> list[Step]:
     """Filters of a request, one after the other; those that ask for nothing are left out."""
-    texts = (
-        ("only reservoir", "reservoir", filters.only_reservoirs, In),
-        ("not from reservoir", "reservoir", filters.exclude_reservoirs, NotIn),
-        ("only sample", "sample", filters.only_samples, In),
-        ("not from sample", "sample", filters.exclude_samples, NotIn),
-        ("only scan", "object_key", filters.only_objects, In),
-        ("not scan", "object_key", filters.exclude_objects, NotIn),
-    )
-    found = [
-        Step(f"{words} {' or '.join(map(quoted, values))}", kind(column, values))
-        for words, column, values, kind in texts
-        if values
-    ]
+    found: list[Step] = []
+    for kind, column, only, excluded in (
+        ("reservoir", "reservoir", filters.only_reservoirs, filters.exclude_reservoirs),
+        ("sample", "sample", filters.only_samples, filters.exclude_samples),
+        ("scan", "object_key", filters.only_objects, filters.exclude_objects),
+    ):
+        if only:
+            found.append(Step(only_chip(kind, only).text, In(column, only)))
+        if excluded:
+            first, *others = dict.fromkeys(excluded)
+            words = [exclude_chip(kind, first).text, *map(quoted, others)]
+            found.append(Step(" or ".join(words), NotIn(column, excluded)))
     ways = filters.modalities
     if ways:
         found.append(Step(modality_chip(ways).text, In("modality", ways)))

@@ -153,6 +153,22 @@ class KeptQueries:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def keep_dataset(self, token: str, dataset: str) -> str:
+        """Keep a kept file once more, as one of the datasets that it holds.
+
+        Args:
+            token: What the file is kept under; it stays.
+            dataset: The dataset's name.
+
+        Returns:
+            The token of that dataset.
+
+        Raises:
+            LithoscopeError: The file has lapsed, or can't be kept so.
+        """
+        with self.open(token) as file, file.path.open("rb") as content:
+            return self.keep(file.name, content, read=ReadOptions(dataset=dataset))
+
     @contextmanager
     def open(self, token: str) -> Iterator[KeptFile]:
         """Have a kept file at hand.

@@ -180,7 +180,7 @@ class Lookup:
             query.path,
             version,
             part=FilePart(read=query.read, slice_index=query.slice_index, region=query.region),
-            pixel_size_um=None if metadata is None else metadata.pixel_size_um,
+            pixel_size_um=identifier.pixel_size_um(query, identity),
             watch=self.watch,
         )
         twins = identifier.twins(query.path)

@@ -98,6 +98,14 @@ def rank_text(rank: int | None, ranked: int) -> str:
     return f">{ranked:,}" if rank is None else f"{rank:,}"
 
 
+def rank_help(rank: int | None, ranked: int) -> str:
+    """Say what a rank is, and why it is told no further where it isn't."""
+    told = "Rank among all slices, without filters"
+    if rank is not None:
+        return told
+    return f"{told}: beyond {ranked:,}, as far as was counted for this answer"
+
+
 def csv_cells(row: Mapping[str, Any]) -> dict[str, Any]:
     """Cells of a line of CSV: no name is a formula to a spreadsheet that opens it."""
     return {name: _no_formula(value) for name, value in row.items()}

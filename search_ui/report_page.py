@@ -15,7 +15,7 @@ from PIL import Image
 
 from encoder.scale_bars import length_label, scale_bar_um
 from infra.store_errors import StoreError
-from search_ui.chips import words_of
+from search_ui.chips import shown_words, words_of
 from search_ui.components.wording import (
     file_name,
     permeability_words,
@@ -25,7 +25,7 @@ from search_ui.components.wording import (
     with_prediction,
 )
 from search_ui.places import place_text, size_um
-from search_ui.printing import VIEW_TITLES, rank_text
+from search_ui.printing import VIEW_TITLES, rank_help, rank_text
 from search_ui.report_style import STYLE
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _head(report: Report, title: str) -> str:
     moment = f"{report.moment:%Y-%m-%d %H:%M} UTC"
     words = words_of(report.request)
     chips = "".join(f"<li>{safe(each)}</li>" for each in words) or "<li>no filters</li>"
-    own = 0 if report.result.views else report.result.funnel.hidden_own
+    own = report.result.funnel.hidden_own
     hidden = f"<li>{own:,} slices of its own sample hidden</li>" if own else ""
     return (
         f"<header><h1>{safe(title)}</h1><p>{moment} · model {safe(name + init)}</p>"
@@ -247,8 +247,16 @@ def _table(result: SearchResult) -> str:
         return "<section><h2>Hits</h2><p>no slice passes these filters</p></section>"
     return (
         f'<section><h2>Hits</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div></section>"
+        f"<tbody>{body}</tbody></table></div>{_rank_note(result)}</section>"
     )
+
+
+def _rank_note(result: SearchResult) -> str:
+    """What a rank such as ">653" says; empty where there is none."""
+    if all(hit.absolute_rank is not None for hit in result.shown):
+        return ""
+    told = f"{rank_text(None, result.ranked)}: {rank_help(None, result.ranked)}."
+    return f'<p class="note">{safe(told)}</p>'
 
 
 def _table_row(hit: SearchHit, title: str, *, ranked: int) -> str:
@@ -278,7 +286,7 @@ def _about(report: Report) -> str:
     counted = "" if result.funnel.exact else " (counts not exact)"
     model = result.model
     facts = {
-        "Slices": f"{steps}{counted}",
+        "Slices": f"{steps}{counted}. {shown_words(report.request)}",
         "Model": f"{model.bundle_id or 'not published'}, {model.init or 'origin not known'}",
         "Collection": f"{model.collection}, {model.metric}",
         "Similarity": model.similarity,

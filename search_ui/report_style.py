@@ -11,7 +11,7 @@ body { margin: 0; background: var(--paper); color: var(--ink);
 main { max-width: 1280px; margin: 0 auto; padding: 2rem 1.5rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: 2rem 0 .75rem; }
-header p, figcaption { color: var(--faint); }
+header p, .note, figcaption { color: var(--faint); }
 header p { margin: .25rem 0; }
 a { color: var(--accent); }
 .chips { list-style: none; padding: 0; margin: .75rem 0; display: flex; flex-wrap: wrap;

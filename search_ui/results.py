@@ -124,7 +124,8 @@ class Funnel:
 
     Attributes:
         steps: Each with what it and all before it leave, in order.
-        hidden_own: Slices of the query's own samples that were hidden.
+        hidden_own: Slices of the query's own samples that were hidden; none where the three rows
+            were asked for, since the first is theirs.
         exact: Whether the counts are; else they include scans that are being written.
     """
 
@@ -199,6 +200,12 @@ class SearchResult:
         """What people are shown: the three views where they were asked for, else the hits alone."""
         shown: dict[View | None, tuple[SearchHit, ...]] = dict(self.views.items())
         return shown or {None: self.hits}
+
+    @property
+    def shown(self) -> tuple[SearchHit, ...]:
+        """Every slice of `lists`, once."""
+        hits = (hit for each in self.lists.values() for hit in each)
+        return tuple({hit.row.row_id: hit for hit in hits}.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON types: docs/search.md tells every name."""

@@ -19,6 +19,7 @@ from infra.filters import NotIn
 from infra.indexing.schema import KEY
 from search_ui.encoding import PICTURE_SIDE, FilePart, QueryEncoder
 from search_ui.fetched_files import FetchedFiles
+from search_ui.file_identity import Identifier
 from search_ui.filtering import (
     all_of,
     of_other_reservoirs,
@@ -86,6 +87,11 @@ class _Search:
     def hidden(self) -> Filter | None:
         """Leaves the query's own samples out, unless they are wanted."""
         return None if self.request.include_own_sample else without_samples(self.origins)
+
+    @property
+    def left_out(self) -> Filter | None:
+        """Leaves out what is shown nowhere: with the three rows, the first is of its sample."""
+        return self.not_itself if self.request.three_rows else self.hidden
 
 
 class SearchService:
@@ -171,12 +177,14 @@ class SearchService:
         with watch.stage("search"):
             picked = self._pick(search, all_of(search.where, search.hidden))
             views = self._views(search) if request.three_rows else {}
-            near = search.retrieval.neighbours(NEIGHBOURS, all_of(search.where, search.hidden))
+            near = search.retrieval.neighbours(NEIGHBOURS, all_of(search.where, search.left_out))
         with watch.stage("rank"):
             shown = {each.identity: each for found in (picked, *views.values()) for each in found}
             ranks, ranked = self._ranks(search, list(shown.values()))
         with watch.stage("count"):
-            funnel = _funnel(search, shown=_passed(search, picked, views=views))
+            lists = views.values() if request.three_rows else [picked]
+            shown_ids = {each.identity for found in lists for each in found}
+            funnel = _funnel(search, shown=len(shown_ids))
 
         def told(found: list[Found]) -> tuple[SearchHit, ...]:
             return _hits(found, search=search, ranks=ranks)
@@ -210,10 +218,11 @@ class SearchService:
         if isinstance(query, UploadQuery):
             with self.kept.open(query.token) as file:
                 return self.draw(of_upload(query, file), max_side=max_side)
-        version = self._live.current().model.required()
+        live = self._live.current()
         part = FilePart(read=query.read, slice_index=query.slice_index, region=query.region)
-        drawn = self._encoder.draw(query.path, version, part=part, max_side=max_side)
-        told = None if query.told is None else query.told.pixel_size_um
+        drawn = self._encoder.draw(query.path, live.model.required(), part=part, max_side=max_side)
+        identifier = Identifier(site=self.site, catalogue=live.catalogue)
+        told = identifier.pixel_size_um(query, identifier.identify(query))
         return drawn if told is None else replace(drawn, pixel_size_um=told)
 
     def _prepared(self, request: SearchRequest, watch: Stopwatch) -> _Search:
@@ -304,27 +313,18 @@ def _funnel(search: _Search, *, shown: int) -> Funnel:
     collection = search.retrieval.collection
     steps = [FunnelStep(step="indexed", slices=search.stored)]
     so_far: Filter | None = None
-    hidden = 0
-    if search.hidden is not None:
-        so_far = search.hidden
+    has_rows, hidden = search.request.three_rows, 0
+    if search.left_out is not None:
+        so_far = search.left_out
         left = collection.count_stored(so_far)
-        hidden = max(search.stored - left, 0)
-        steps.append(FunnelStep(step="not the query's own sample", slices=left))
+        hidden = 0 if has_rows else max(search.stored - left, 0)
+        name = "not the query itself" if has_rows else "not the query's own sample"
+        steps.append(FunnelStep(step=name, slices=left))
     for step in steps_of(search.request.filters):
         so_far = all_of(so_far, step.where)
         steps.append(FunnelStep(step=step.name, slices=collection.count_stored(so_far)))
     steps.append(FunnelStep(step="shown", slices=shown))
     return Funnel(steps=tuple(steps), hidden_own=hidden, exact=search.is_clean)
-
-
-def _passed(search: _Search, picked: list[Found], *, views: Mapping[View, list[Found]]) -> int:
-    """Slices that are shown, but for those of the row of its own sample where that is hidden."""
-    rows = [
-        found
-        for view, found in views.items()
-        if search.hidden is None or view is not View.SAME_SAMPLE
-    ]
-    return len({each.identity for found in (picked, *rows) for each in found})
 
 
 def _model_facts(search: _Search) -> ModelFacts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from PIL import Image
@@ -121,6 +122,16 @@ def test_what_ingest_would_refuse_is_refused_at_once(site: Site, folder: Path) -
         assert "\n" not in each.told
         assert str(folder) not in each.told
     assert not list(site.objects.pages("scans/"))
+
+
+def test_a_file_of_several_datasets_is_told_what_to_do_with_it(site: Site, folder: Path) -> None:
+    with h5py.File(folder / "two.h5", "w") as file:
+        file["dry"] = file["wet"] = np.random.default_rng(0).integers(0, 255, (4, 24, 24), np.uint8)
+    (refused,) = add(site, folder).values()
+    assert refused.outcome is Outcome.REFUSED
+    assert "2 datasets of 3 axes: dry, wet; " in refused.told
+    assert refused.told.endswith("write the one you want into a file of its own, and add that")
+    assert "--" not in refused.told
 
 
 def test_another_scan_of_the_same_name_is_replaced_only_when_asked(

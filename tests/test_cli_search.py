@@ -210,7 +210,8 @@ def test_three_rows_on_a_sheet_and_in_a_table(site: Site, tmp_path: Path) -> Non
     told, _ = site.run("search", query, "--view", "three-rows", "--sheet", sheet)
     assert "same reservoir, other samples:" in told
     assert "not measured" in told
-    assert "6 of the query's own sample hidden" in told
+    assert "11 indexed → 6 not the query itself → 6 shown" in told
+    assert "own sample hidden" not in told
     assert "untrained, seed:3" in told
     with Image.open(sheet) as drawn:
         pixels = np.asarray(drawn.convert("L"))

@@ -125,6 +125,19 @@ def test_json_is_the_whole_answer(answer: Answer) -> None:
     assert json.loads(to_json(answer)) == json.loads(json.dumps(answer.result.to_dict()))
 
 
+def test_a_rank_that_was_not_counted_is_explained_where_there_is_one(
+    answer: Answer, indexed: World
+) -> None:
+    note = "Rank among all slices, without filters: beyond 653, as far as was counted"
+    assert note not in Page(to_html(answer, indexed.site.objects)).text
+    views = {
+        view: tuple(replace(hit, absolute_rank=None) for hit in hits)
+        for view, hits in answer.result.views.items()
+    }
+    beyond = replace(answer, result=replace(answer.result, views=views, ranked=653))
+    assert f">653: {note}" in Page(to_html(beyond, indexed.site.objects)).text
+
+
 def test_png_is_a_sheet(answer: Answer, indexed: World) -> None:
     content = to_png(answer, indexed.site.objects)
     with Image.open(io.BytesIO(content)) as sheet:
@@ -139,9 +152,11 @@ def test_html_tells_everything_and_needs_nothing(answer: Answer, indexed: World)
         *("porosity at least 0.05", "12.5 %", "1,500 mD", "not measured", "predicted 20 %"),
         *("Same sample", "Other reservoirs", answer.result.model.collection),
         *("scans/c#0", "the whole image", "not from reservoir E4", "Open this search again"),
+        *("not the query itself", "shown. Shown: the 10 nearest of each row."),
     ):
         assert text in page.text, text
     assert "Most alike" not in page.text
+    assert "own sample" not in page.text
     assert len(page.of("tr")) == 1 + sum(map(len, answer.result.views.values()))
     images = page.of("img")
     shown = [hit for hits in answer.result.views.values() for hit in hits]

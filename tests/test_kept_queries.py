@@ -96,6 +96,22 @@ def test_tokens_are_never_the_same_and_others_are_not_taken(kept: KeptQueries) -
             pass
 
 
+@pytest.mark.parametrize("days", [0, 7])
+def test_a_dataset_of_a_kept_file_is_kept_beside_it(tmp_path: Path, days: int) -> None:
+    with site_of(tmp_path, keep_queries_days=days) as site:
+        kept = KeptQueries(site)
+        content = png()
+        token = kept.keep("a.png", content)
+        dataset = kept.keep_dataset(token, "raw/größe 1")
+        assert dataset != token
+        with kept.open(dataset) as file:
+            assert (file.name, file.path.read_bytes()) == ("a.png", content.getvalue())
+            assert file.read == ReadOptions(dataset="raw/größe 1")
+        with kept.open(token) as file:
+            assert file.read is None
+        kept.close()
+
+
 def test_files_lapse_and_are_removed_when_others_come(site: Site) -> None:
     now = Now()
     kept = KeptQueries(site, now=now)

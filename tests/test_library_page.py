@@ -118,6 +118,20 @@ def test_scans_are_added_with_what_is_known_of_them(site: Site, models: list[Mod
     assert metrics(app)["Waiting"] == "1"
 
 
+@pytest.mark.parametrize("name", ["search", "library"])
+def test_how_large_files_may_be_is_told_beside_the_uploader(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITHOSCOPE_UI__UPLOAD_MIB", "1500")
+    with memory_site(tmp_path / "home") as site, resources.serving(site):
+        version = site.models.publish(made_bundle(tmp_path / "model"))
+        open_target(site, version)
+        index_scan(site, version, key=put_scans(site, "a")[0])
+        app = page(name)
+        assert "at most 1,500 MB each" in text(app)
+        assert "“413”" in app.file_uploader[0].help
+
+
 def test_a_headerless_volume_is_added_as_the_form_says(
     site: Site, models: list[ModelVersion]
 ) -> None:

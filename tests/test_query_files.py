@@ -68,6 +68,22 @@ def test_an_upload_answers_as_its_file(search_site: SearchSite) -> None:
     assert "/" not in told.replace("1/(1", "")
 
 
+def test_an_upload_has_the_pixel_size_of_the_indexed_scan_of_its_content(
+    search_site: SearchSite,
+) -> None:
+    content = (search_site.rocks / "E1/S2/a.png").read_bytes()
+    query = UploadQuery(token=search_site.service.kept.keep("my rock.png", io.BytesIO(content)))
+    draw = search_site.service.draw
+    assert draw(query).pixel_size_um == 2.5
+    assert draw(query).width_um == 250.0
+    assert draw(FileQuery(path=search_site.rocks / "E1/S2/a.png")).pixel_size_um == 2.5
+    told = UploadQuery(token=query.token, told=Told(pixel_size_um=1.5))
+    assert draw(told).pixel_size_um == 1.5
+    named = UploadQuery(token=query.token, told=Told(reservoir="E7"))
+    assert draw(named).pixel_size_um == 2.5
+    assert draw(UploadQuery(token=upload(search_site, eight_bit(99)))).pixel_size_um is None
+
+
 def test_a_stranger_says_that_its_sample_is_not_known(search_site: SearchSite) -> None:
     token = upload(search_site, eight_bit(99))
     result = ask(search_site, UploadQuery(token=token))
@@ -83,7 +99,8 @@ def test_what_is_told_of_a_file_wins(search_site: SearchSite) -> None:
     assert (facts.reservoir, facts.sample) == ("E1", "S1")
     assert (facts.properties.porosity, facts.properties.permeability_md) == (0.3, 7.0)
     assert "scans/E1/S1/b.png" not in keys(result)
-    assert result.funnel.hidden_own == 1 + PLANES
+    assert result.funnel.hidden_own == 0  # the first row shows them
+    assert ask(search_site, UploadQuery(token=token, told=told)).funnel.hidden_own == 1 + PLANES
     assert {h.row.sample for h in result.views[View.SAME_RESERVOIR]} == {"S2"}
     assert {h.row.reservoir for h in result.views[View.OTHER_RESERVOIRS]} == {"E2"}
     assert not any("sample is not known" in note for note in result.notes)

@@ -9,19 +9,21 @@ import pytest
 
 from encoder.ranking import View
 from encoder.regions import Region
+from search_ui.chips import shown_words, words_of
 from search_ui.comparing import Move
-from search_ui.components.cards import rank_help
 from search_ui.components.figures import cross_plot, distance_plot
 from search_ui.components.palette import MARKS, QUERY
 from search_ui.components.picture_figures import Shown, Zoom, region_figure, side_by_side
 from search_ui.components.property_ranges import histogram_html
 from search_ui.components.region_dialog import region_of
-from search_ui.components.thinking import funnel_html, shown_words
+from search_ui.components.thinking import funnel_html
 from search_ui.components.two_models import place_text, shift_text
 from search_ui.components.wording import property_words, short
+from search_ui.filtering import steps_of
 from search_ui.library import SamplePoint
 from search_ui.markdown import without_options
-from search_ui.requests import ObjectQuery, SearchRequest
+from search_ui.printing import rank_help
+from search_ui.requests import Filters, ObjectQuery, PropertyRange, SearchRequest
 from search_ui.results import Funnel, FunnelStep, QueryFacts, SearchHit
 from search_ui.rock_properties import RockProperties
 from search_world import make_scan
@@ -210,6 +212,28 @@ def test_what_is_shown_of_what_passes_is_told() -> None:
         "Shown: the nearest one of each row, at most 2 of each sample, of a similarity of at least "
         "0.6."
     )
+
+
+def test_a_funnel_says_what_the_chips_say() -> None:
+    filters = Filters(
+        only_reservoirs=("E1", "E 2"),
+        exclude_reservoirs=("E3",),
+        exclude_samples=("S1", "S2"),
+        only_objects=("scans/a",),
+        modalities=("micro_ct",),
+        ranges=(PropertyRange(name="porosity", low=0.05, high=0.2),),
+    )
+    chips = words_of(SearchRequest(queries=(ObjectQuery(object_key="scans/q"),), filters=filters))
+    steps = [step.name for step in steps_of(filters)]
+    assert steps == [
+        'only reservoirs E1 or "E 2"',
+        "not from reservoir E3",
+        "not from sample S1 or S2",
+        'only scan "scans/a"',
+        "only micro-CT",
+        "porosity 0.05 to 0.2",
+    ]
+    assert set(steps) - set(chips) == {"not from sample S1 or S2"}, "two chips, one step"
 
 
 def test_a_rank_that_was_not_counted_says_why() -> None:

@@ -210,6 +210,8 @@ def test_filters_that_nothing_passes_are_said_and_cleared(app: AppTest) -> None:
     sound(app.slider(key="min_similarity").set_value(1.0).run())
     assert not cards(app)
     assert any("Nothing passes" in each.value for each in app.markdown)
+    told = [each.value.replace("\\", "") for each in app.markdown]
+    assert "After “similarity at least 1” none is left." in told
     press(app, "Clear all filters")
     assert cards(app)
 
@@ -225,6 +227,9 @@ def test_three_rows(app: AppTest) -> None:
     ]
     assert "E1 · S1" in cards(app)
     assert not any("own sample hidden" in each.value for each in app.caption)
+    assert any(each.value.startswith(f"{len(cards(app))} hits · ") for each in app.caption)
+    assert "<span>not the query itself</span>" in "".join(bodies)
+    assert "the query's own sample" not in "".join(bodies)
 
 
 def test_a_hit_is_opened_and_looked_for(app: AppTest) -> None:

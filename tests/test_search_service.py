@@ -171,9 +171,15 @@ def test_one_slice_and_views(indexed: World) -> None:
         assert ids([hit.row for hit in result.views[name]]) == ids(expected)
         assert {hit.view for hit in result.views[name]} == {name}
     assert View.SAME_SAMPLE not in {hit.view for hit in result.hits}
-    rows = (result.hits, result.views[View.SAME_RESERVOIR], result.views[View.OTHER_RESERVOIRS])
-    shown = {hit.row.row_id for hits in rows for hit in hits}
-    assert result.funnel.steps[-1].slices == len(shown)  # as far as filters decide
+    assert [(step.step, step.slices) for step in result.funnel.steps] == [
+        ("indexed", len(indexed.rows)),
+        ("not the query itself", len(indexed.rows) - 1),
+        ("shown", sum(map(len, result.views.values()))),
+    ]
+    assert result.funnel.hidden_own == 0
+    assert {hit.row.row_id for hit in result.shown} == {
+        hit.row.row_id for hits in result.views.values() for hit in hits
+    }
     (facts,) = result.queries
     assert (facts.n_slices, facts.reservoir, facts.sample) == (1, "E1", "S1")
 

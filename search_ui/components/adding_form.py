@@ -17,7 +17,7 @@ from search_ui import resources
 from search_ui.adding import Added, Adding, Description, Outcome, scans_of, write_files
 from search_ui.components.layout_fields import layout_fields
 from search_ui.components.messages import guarded
-from search_ui.components.wording import modality_text
+from search_ui.components.wording import REFUSED_FOR_NOW, modality_text, upload_limit
 from search_ui.markdown import escaped, without_options
 
 if TYPE_CHECKING:
@@ -48,8 +48,11 @@ def adding_form(overview: LibraryOverview | None) -> None:
             "Scans",
             accept_multiple_files=True,
             help=f"{', '.join(sorted(SCAN_SUFFIXES))}; a header together with its voxels; and "
-            f"tables named metadata… ({', '.join(TABLE_SUFFIXES)}) that tell of them.",
+            f"tables named metadata… ({', '.join(TABLE_SUFFIXES)}) that tell of them. "
+            f"{REFUSED_FOR_NOW}",
         )
+        limit = upload_limit(resources.site().settings.ui.upload_mib)
+        st.caption(f"Files of {limit}; larger ones are for `lithoscope upload`.")
         described, typed = _fields(overview)
         has_sent = st.form_submit_button("Add to the library", type="primary")
     if has_sent and not files:

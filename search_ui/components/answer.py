@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from encoder.ranking import View
+from search_ui.chips import similarity_chip
 from search_ui.components.cards import gallery
 from search_ui.components.hit_dialog import hit_dialog
 from search_ui.components.palette import MARKS
@@ -56,18 +57,9 @@ def answer(result: SearchResult, overview: LibraryOverview) -> None:
     with taken:  # what is taken along is what is shown below it
         take_along(result, comparison)
     pictures_to_think_with(result, overview)
-    opened = next((hit for hit in shown_hits(result) if hit.row.row_id == state.opened), None)
+    opened = next((hit for hit in result.shown if hit.row.row_id == state.opened), None)
     if opened is not None:
         hit_dialog(opened, result)
-
-
-def shown_hits(result: SearchResult) -> tuple[SearchHit, ...]:
-    """Every slice that an answer shows, once."""
-    lists = [*result.views.values(), result.hits]
-    found: dict[str, SearchHit] = {}
-    for hit in (hit for hits in lists for hit in hits):
-        found.setdefault(hit.row.row_id, hit)
-    return tuple(found.values())
 
 
 def _mode(state: PageState) -> None:
@@ -85,7 +77,7 @@ def _mode(state: PageState) -> None:
 
 
 def _hits(state: PageState, result: SearchResult) -> None:
-    _marks_line(state, shown_hits(result))
+    _marks_line(state, result.shown)
     if result.views:
         _rows(result)
     elif result.hits:
@@ -95,10 +87,9 @@ def _hits(state: PageState, result: SearchResult) -> None:
 
 
 def _summary(result: SearchResult) -> str:
-    count = len(shown_hits(result))
+    count = len(result.shown)
     hits = "1 hit" if count == 1 else f"{count:,} hits"
-    # In three rows its own sample is the first of them.
-    hidden = 0 if result.views else result.funnel.hidden_own
+    hidden = result.funnel.hidden_own
     own = f" · {hidden:,} of its own sample hidden" if hidden else ""
     model = result.model.bundle_id or result.model.collection
     seconds = result.timings_ms["total"] / 1000
@@ -161,6 +152,9 @@ def _nothing(state: PageState, result: SearchResult) -> None:
             ),
             None,
         )
-        if lost is not None and lost != "shown":
+        least = state.wish.min_similarity
+        if lost == "shown":  # nothing but too little similarity leaves none of those that pass
+            lost = similarity_chip(least).text if least else None
+        if lost is not None:
             st.markdown(f"After “{escaped(lost)}” none is left.")
         st.button("Clear all filters", on_click=state.clear_filters, key="clear_from_empty")

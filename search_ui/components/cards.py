@@ -18,7 +18,7 @@ from search_ui.components.wording import (
 )
 from search_ui.markdown import escaped
 from search_ui.places import size_um
-from search_ui.printing import VIEW_TITLES, rank_text
+from search_ui.printing import VIEW_TITLES, rank_help, rank_text
 from search_ui.requests import ObjectQuery
 from search_ui.resources import Picture, picture_url
 from search_ui.rock_properties import of_rows
@@ -169,14 +169,6 @@ def _card_html(hit: SearchHit, *, ranked: int, is_marked: bool) -> str:
         "</div>"
         f"{meter_html(hit.similarity)}{properties_html(of_rows([row]))}</div>"
     )
-
-
-def rank_help(rank: int | None, ranked: int) -> str:
-    """What a rank is, and why it is told no further where it isn't."""
-    told = "Rank among all slices, without filters"
-    if rank is not None:
-        return told
-    return f"{told}: beyond {ranked:,}, as far as was counted for this answer"
 
 
 def _scale_bar(row: SliceRow) -> str:

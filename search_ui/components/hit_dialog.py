@@ -16,7 +16,7 @@ from search_ui.components.picture_figures import PICTURE_CONFIG, Shown, Zoom, si
 from search_ui.components.state import page_state
 from search_ui.components.wording import query_title, rock
 from search_ui.markdown import escaped
-from search_ui.printing import rank_text
+from search_ui.printing import rank_help, rank_text
 from search_ui.requests import ObjectQuery
 from search_ui.resources import Picture, picture_url
 from search_ui.shell import tell
@@ -48,7 +48,8 @@ def hit_dialog(hit: SearchHit, result: SearchResult) -> None:
     rank = rank_text(hit.absolute_rank, result.ranked)
     st.markdown(
         f"**{escaped(rock(hit.row.reservoir, hit.row.sample))}** · hit {hit.rank} · "
-        f"similarity {hit.similarity:.3f} · rank {rank} of all slices"
+        f"similarity {hit.similarity:.3f} · rank {rank} of all slices",
+        help=rank_help(None, result.ranked) if hit.absolute_rank is None else None,
     )
     try:
         page = resources.service().library.scan_page(hit.row.object_key)

@@ -14,7 +14,15 @@ from search_ui import resources
 from search_ui.components.layout_fields import layout_fields
 from search_ui.components.messages import for_viewers
 from search_ui.components.state import page_state
-from search_ui.components.wording import file_name, modality_text, rock, safe, short
+from search_ui.components.wording import (
+    REFUSED_FOR_NOW,
+    file_name,
+    modality_text,
+    rock,
+    safe,
+    short,
+    upload_limit,
+)
 from search_ui.markdown import escaped
 from search_ui.requests import ObjectQuery, UploadQuery
 from search_ui.resources import Picture, picture_url
@@ -80,11 +88,12 @@ def _upload(*, adds: bool) -> None:
         accept_multiple_files=True,
         key=f"upload_{state.serial}",
         help="Several files are looked for as one: what is like any of them is found. A header "
-        "and its voxels (.mhd and .raw) belong together: drop both.",
+        f"and its voxels (.mhd and .raw) belong together: drop both. {REFUSED_FOR_NOW}",
     )
     st.caption(
-        "TIFF (stacks, 16 bit), PNG, JPEG, NumPy, HDF5, NIfTI, NRRD, MetaImage, raw. What you "
-        "upload is kept for links to your search, and for nobody else to list."
+        "TIFF (stacks, 16 bit), PNG, JPEG, NumPy, HDF5, NIfTI, NRRD, MetaImage, raw; "
+        f"{upload_limit(resources.site().settings.ui.upload_mib)}. What you upload is kept for "
+        "links to your search, and for nobody else to list."
     )
     if files:
         _keep(files, adds=adds)

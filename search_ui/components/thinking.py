@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from search_ui.chips import shown_words
 from search_ui.components.cards import picture_html
 from search_ui.components.figures import cross_plot, distance_plot, has_point
 from search_ui.components.state import page_state
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from search_ui.library import LibraryOverview
-    from search_ui.requests import SearchRequest
     from search_ui.results import Funnel, SearchHit, SearchResult
 
 _CONFIG: dict[str, Any] = {"displaylogo": False}
@@ -28,8 +28,7 @@ def pictures_to_think_with(result: SearchResult, overview: LibraryOverview) -> N
         result: The answer.
         overview: What is indexed.
     """
-    views = [hit for hits in result.views.values() for hit in hits]
-    hits = list({hit.row.row_id: hit for hit in (*views, *result.hits)}.values())
+    hits = list(result.shown)
     plot, beside = st.columns([3, 2], gap="large")
     with plot:
         _cross_plot(result, hits, overview=overview)
@@ -52,19 +51,6 @@ def pictures_to_think_with(result: SearchResult, overview: LibraryOverview) -> N
         st.markdown("### From all slices to these")
         st.html(funnel_html(result.funnel))
         st.caption(shown_words(page_state().wish))
-
-
-def shown_words(request: SearchRequest) -> str:
-    """Which of the slices that pass the filters are shown, in words: the funnel's last step."""
-    hits = "nearest one" if request.k == 1 else f"{request.k:,} nearest"
-    told = [f"the {hits}" + (" of each row" if request.three_rows else "")]
-    if request.group_by is not None:
-        told.append(f"one of each {request.group_by}")
-    if request.per_sample is not None:
-        told.append(f"at most {request.per_sample:,} of each sample")
-    if request.min_similarity:
-        told.append(f"of a similarity of at least {request.min_similarity:g}")
-    return f"Shown: {', '.join(told)}."
 
 
 def funnel_html(funnel: Funnel) -> str:

@@ -19,11 +19,25 @@ if TYPE_CHECKING:
 _NAME_LENGTH = 120
 _MODALITIES = {"micro_ct": "micro-CT", "thin_section": "thin section"}
 NOT_KNOWN = "not known"
+REFUSED_FOR_NOW = (
+    "Where “413” stands beside a file, the server took no more: it is too large, or people upload "
+    "too much together at this moment; then try again later."
+)
+"""What Streamlit shows of a server that takes no more, and what helps."""
 
 
 def safe(text: str) -> str:
     """Write anyone's text so that HTML shows it as it is."""
     return html.escape(printable(text), quote=True)
+
+
+def upload_limit(mib: int) -> str:
+    """How large a file may be, in the words of browsers: their MB are MiB.
+
+    Args:
+        mib: `UiSettings.upload_mib`.
+    """
+    return f"at most {mib:,} MB each"
 
 
 def sentence(text: str, names: Sequence[str] = ()) -> str:

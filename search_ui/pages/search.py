@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from encoder.errors import ScanError
 from search_ui import resources
 from search_ui.components.answer import answer
+from search_ui.components.dataset_form import dataset_form
 from search_ui.components.filters import filter_panel
 from search_ui.components.links import forget_link, open_link, write_link
 from search_ui.components.messages import guarded
@@ -16,6 +18,7 @@ from search_ui.components.query_strip import query_strip
 from search_ui.components.state import Answered, page_state
 from search_ui.components.theme import STYLE
 from search_ui.components.words_box import words_box
+from search_ui.shell import tell
 
 if TYPE_CHECKING:
     from search_ui.library import LibraryOverview
@@ -78,7 +81,11 @@ def _look(overview: LibraryOverview) -> None:
     with said:
         words_box(overview)
     with st.container(key="busy"), guarded():
-        _ask()
+        try:
+            _ask()
+        except ScanError as error:
+            tell(error)
+            dataset_form(error)
     with looked_for:
         query_strip(state.result, overview)
     write_link(state.result)
