@@ -37,7 +37,7 @@ from draw_pages import serving
 from infra.settings import Settings
 from infra.site import open_site
 from pages_peers import empty_page, query_files
-from pages_visits import START, ask, load, visitors
+from pages_visits import ask, load, visitors
 from search_ui.requests import SearchRequest, UploadQuery
 from search_ui.service import SearchService
 
@@ -105,14 +105,15 @@ def loads(bench: Bench) -> bool:
     """Load the search page and an empty one, in turns."""
     ours, theirs = [], []
     with empty_page() as empty:
-        load(bench.browser, empty, start="h1")
-        load(bench.browser, bench.address, start=START)
+        load(bench.browser, empty)
+        load(bench.browser, bench.address)
         for _ in range(bench.rounds):
-            theirs.append(load(bench.browser, empty, start="h1"))
-            ours.append(load(bench.browser, bench.address, start=START))
+            theirs.append(load(bench.browser, empty))
+            ours.append(load(bench.browser, bench.address))
     paint = [each.paint for each in ours]
     _tell("first paint", paint, peer=[it.paint for it in theirs], called="an empty page")
-    _tell("what it is about", [each.start for each in ours])
+    starts = [each.start for each in ours]
+    _tell("what it is about", starts, peer=[it.start for it in theirs], called="an empty page")
     return _aim("first paint", statistics.median(paint), AIM_PAINT_MS)
 
 

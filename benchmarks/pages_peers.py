@@ -59,7 +59,7 @@ def empty_page() -> Iterator[str]:
     told = [f"--{name}={value}" for name, value in OPTIONS.items() if name.startswith("browser")]
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "empty.py"
-        script.write_text('import streamlit as st\nst.title("Empty")\n')
+        script.write_text('import streamlit as st\nst.container(key="begin").title("Empty")\n')
         command = [sys.executable, "-m", "streamlit", "run", str(script), *told]
         command += [f"--server.port={port}", "--server.headless=true"]
         command += ["--server.fileWatcherType=none"]

@@ -18,6 +18,7 @@ SIZE = {"width": 1280, "height": 900}
 START = ".st-key-begin h1"
 """What the search page shows first."""
 
+_PAINT = "performance.getEntriesByName('first-contentful-paint')[0]"
 _GALLERY = ".st-key-gallery_best"
 _STAGE = re.compile(r"(\w+) ([\d,]+) ms")
 _CARDS = f"""[...document.querySelectorAll('{_GALLERY} [class*="st-key-card_"]')].map(
@@ -89,24 +90,16 @@ def visitor(browser: Browser) -> Iterator[Page]:
         context.close()
 
 
-def load(browser: Browser, address: str, *, start: str) -> Load:
-    """Load a page in a browser that knows nothing of it.
-
-    Args:
-        browser: The browser.
-        address: Of the page.
-        start: Selector of what it is about.
-    """
+def load(browser: Browser, address: str) -> Load:
+    """Load a page, whose first heading is in `START`, in a browser that knows nothing of it."""
     with visitor(browser) as page:
         page.goto(address)
-        page.wait_for_selector(start)
         # When it was seen is in the page's own clock; a wait of ours would come later.
+        page.wait_for_function("seen.start !== undefined")
+        page.wait_for_function(f"{_PAINT} !== undefined")
         return Load(
-            paint=_number(page, "performance.getEntriesByName('first-contentful-paint')[0]"),
-            start=page.evaluate(
-                "new Promise(done => { const look = () => seen.start === undefined"
-                " ? requestAnimationFrame(look) : done(seen.start); look(); })"
-            ),
+            paint=_number(page, _PAINT),
+            start=float(page.evaluate("seen.start")),
         )
 
 
