@@ -112,12 +112,12 @@ def until_alive(address: str, child: subprocess.Popen[bytes]) -> None:
     raise SystemExit("the pages' server does not answer")
 
 
-def opened(browser: Browser, address: str, *, scan: str, scheme: str) -> Page:
-    """Open the answer to a scan."""
+def opened(browser: Browser, address: str, *, query: dict[str, str], scheme: str) -> Page:
+    """Open the answer to a query, given as parameters of an address."""
     context = browser.new_context(viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type]
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)
-    page.goto(f"{address}/?{urlencode({'v': '1', 'q': scan})}")
+    page.goto(f"{address}/?{urlencode({'v': '1', **query})}")
     page.wait_for_selector(".st-key-gallery_best img")
     return page
 
@@ -134,7 +134,7 @@ def settled(page: Page) -> Page:
 
 def draw_answer(browser: Browser, address: str, *, scan: str) -> Picture:
     """The cards, without the query's reservoir, said in words."""
-    page = opened(browser, address, scan=scan, scheme="light")
+    page = opened(browser, address, query={"q": scan}, scheme="light")
     page.get_by_label("Filter in your own words").fill(
         "not from this reservoir, at most 3 per sample"
     )
@@ -145,15 +145,15 @@ def draw_answer(browser: Browser, address: str, *, scan: str) -> Picture:
 
 def draw_hit(browser: Browser, address: str, *, scan: str) -> Picture:
     """A hit beside the query."""
-    page = opened(browser, address, scan=scan, scheme="light")
+    page = opened(browser, address, query={"q": scan}, scheme="light")
     page.get_by_role("button", name="Open hit 1:").click()
     page.wait_for_selector(f"[role=dialog] {_PLOTS}")
     return Picture(settled(page))
 
 
 def draw_rows(browser: Browser, address: str, *, scan: str) -> Picture:
-    """The paper's three rows, on dark ground."""
-    page = opened(browser, address, scan=scan, scheme="dark")
+    """The paper's three rows of a slice, the first one of its own scan, on dark ground."""
+    page = opened(browser, address, query={"q": scan, "q.slice": "0"}, scheme="dark")
     page.get_by_text("Three rows").click()
     page.wait_for_selector(".st-key-gallery_other_reservoirs img")
     return Picture(settled(page))
