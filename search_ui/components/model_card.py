@@ -11,22 +11,17 @@ from search_ui import resources
 from search_ui.access import Role
 from search_ui.components.facts import facts_html
 from search_ui.markdown import escaped
+from search_ui.model_measures import measures_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from infra.model_versions import ModelVersion
+    from search_ui.model_measures import Measure
     from search_ui.model_state import ModelState
 
 _METRICS = {"l2": "Euclidean distance", "ip": "inner product"}
 _OWN = (GATE, GATE_OUTCOME, GATE_AGAINST)
-_MEASURES = {
-    "epochs": "Epochs trained",
-    "final_loss": "Loss at the end",
-    "test_mae_porosity": "Mean error of porosity, unseen samples",
-    "test_mae_log10_permeability": "Mean error of log₁₀ permeability, unseen samples",
-    "validation_map_at_10": "mAP@10, validation samples",
-}
 _PLAIN = {
     "lithoscope": "Made by Lithoscope",
     "measured_on": "Measured on",
@@ -98,14 +93,17 @@ def _metrics(version: ModelVersion) -> None:
     if not version.metrics:
         st.caption("Its bundle tells no figures: `lithoscope evaluate` measures a model.")
         return
-    named = {_MEASURES.get(name, name): value for name, value in version.metrics.items()}
-    table = _columns(named, "Measure", value="Value")
-    st.dataframe(
-        table,
-        hide_index=True,
-        key="metrics",
-        column_config={"Value": st.column_config.NumberColumn(format="%.4g")},
-    )
+    measures = measures_of(version.metrics)
+    table = {
+        "Measure": [each.name for each in measures],
+        "Value": [f"{each.value:.4g}" for each in measures],
+        "95 % interval": [_interval_text(each) for each in measures],
+    }
+    st.dataframe(table, hide_index=True, key="metrics")
+
+
+def _interval_text(measure: Measure) -> str:
+    return "" if measure.interval is None else "{:.4g} to {:.4g}".format(*measure.interval)
 
 
 def _provenance(version: ModelVersion) -> None:

@@ -132,6 +132,8 @@ STYLE = f"""
 .litho-facts dt, .litho-facts dd {{ margin: 0; padding: 0; }}
 .litho-facts dd {{ overflow-wrap: anywhere; }}
 [data-testid="stForm"] [data-testid="InputInstructions"] {{ display: none; }}
+/* It rounds: of 512 MB it says 1GB. What is under it tells. */
+[data-testid="stFileUploaderDropzoneInstructions"] {{ display: none; }}
 /* What is looked at again every few seconds does not fade each time. */
 .st-key-indexing [data-stale="true"] {{ opacity: 1 !important; }}
 /* What the page has moved on from is not shown until Streamlit takes it away. */
