@@ -7,10 +7,12 @@ The command line writes its CSV, JSON and sheets by the same functions (`search_
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from encoder.errors import LithoscopeError
 from search_ui.printing import as_csv, as_json
 from search_ui.printing_moves import MOVE_WRITERS
 from search_ui.query_pictures import part_of
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     from infra.object_store import ObjectStore
     from search_ui.comparing import Comparison
     from search_ui.query_pictures import QueryPicture
-    from search_ui.requests import SearchRequest
+    from search_ui.requests import FileQuery, SearchRequest, UploadQuery
     from search_ui.results import QueryFacts, SearchResult
     from search_ui.service import SearchService
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,7 @@ class Answer:
         result: What was answered.
         moment: When.
         pictures: A picture of each query that is a file, or a part of an indexed slice; None for
-            the others.
+            the others, and for files that can't be drawn any more.
         link: Address that opens it again, or None.
     """
 
@@ -61,14 +65,11 @@ class Answer:
             result: What was answered.
             service: What answered it.
             link: Address that opens it again, or None.
-
-        Raises:
-            LithoscopeError: A file can't be drawn any more.
         """
         pictures = tuple(
             _part(query, facts, service=service)
             if isinstance(query, ObjectQuery)
-            else service.draw(query)
+            else _drawn(query, service=service)
             for query, facts in zip(request.queries, result.queries, strict=True)
         )
         return cls(
@@ -78,6 +79,15 @@ class Answer:
             pictures=pictures,
             link=link,
         )
+
+
+def _drawn(query: FileQuery | UploadQuery, *, service: SearchService) -> QueryPicture | None:
+    """A picture of a file; None where it is not there any more: the answer is without it."""
+    try:
+        return service.draw(query)
+    except LithoscopeError as error:
+        _LOG.warning("an answer is taken along without a picture of its query: %s", error)
+        return None
 
 
 def _part(query: ObjectQuery, facts: QueryFacts, *, service: SearchService) -> QueryPicture | None:
@@ -91,14 +101,14 @@ def _part(query: ObjectQuery, facts: QueryFacts, *, service: SearchService) -> Q
     return None if pixels is None else part_of(pixels, query.region, width_um=width_um)
 
 
-def to_csv(answer: Answer) -> str:
+def to_csv(result: SearchResult) -> str:
     """Write hits as ``lithoscope search --format csv`` does."""
-    return as_csv(answer.result) + "\n"
+    return as_csv(result) + "\n"
 
 
-def to_json(answer: Answer) -> str:
+def to_json(result: SearchResult) -> str:
     """Write an answer as ``lithoscope search --format json`` does."""
-    return as_json(answer.result) + "\n"
+    return as_json(result) + "\n"
 
 
 def moves_text(comparison: Comparison, form: str) -> str:

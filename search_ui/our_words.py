@@ -13,7 +13,8 @@ FILLERS = frozenset(_FILLER_WORDS.split())
 _TURNING_WORDS = (
     "not no none without exclude excluding except only just hide drop skip omit ignore minus never "
     "over above under below least most more less than between at up max min maximum minimum other "
-    "everything anything all but unless nor isn't aren't don't from"
+    "everything anything nothing nobody zero avoid avoiding remove removing outside beyond all but "
+    "unless nor isn't aren't don't from"
 )
 TURNING = frozenset(_TURNING_WORDS.split())
 """Words that may turn a meaning around."""

@@ -30,11 +30,6 @@ class RockProperties:
     predicted_porosity: float | None = None
     predicted_permeability_md: float | None = None
 
-    @property
-    def is_predicted(self) -> bool:
-        """Whether anything is."""
-        return not (self.predicted_porosity is None and self.predicted_permeability_md is None)
-
     def to_dict(self) -> dict[str, float | None]:
         """Return them by name."""
         return asdict(self)

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("ui_server",)
 
-_LARGEST_MIB = 1
+_LARGEST_MIB, _TOGETHER_MIB = 1, 2
 _TOKEN = re.compile(r"\b[0-9a-f]{32}\b")
 _SPACES = re.compile(r"\s+")
 _OPTION = re.compile(r" \(--[^()]*\)")
@@ -33,6 +34,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     images = {f"E1/S{number}/a.png": grey(number) for number in range(1, 4)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LITHOSCOPE_UI__UPLOAD_MIB", str(_LARGEST_MIB))
+        patch.setenv("LITHOSCOPE_UI__UPLOADS_MIB", str(_TOGETHER_MIB))
         with served(tmp_path_factory.mktemp("bad"), images, "up", "--no-browser") as library:
             yield library
 
@@ -92,6 +94,15 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(visitor: Visitor)
     tells_no_more(visitor)
     visitor.page.get_by_role("button", name=f"Remove {large.name}").click()
     visitor.upload(visitor.library.file("good.png", grey(9))).wait_for_answer().sees_the_answer()
+
+
+def test_what_was_looked_for_is_in_nobodys_way(visitor: Visitor) -> None:
+    for seed in range(2 * _TOGETHER_MIB):
+        noise = np.random.default_rng(seed).integers(0, 256, (950, 950)).astype(np.uint8)
+        file = visitor.library.file(f"noise-{seed}.png", noise)
+        assert file.stat().st_size > 0.8 * (_LARGEST_MIB << 20)
+        visitor.open() if seed == 0 else visitor.press("Begin anew")
+        visitor.upload(file).wait_for_answer().sees_the_answer()
 
 
 def test_the_library_page_takes_what_is_good_and_tells_why_not_the_rest(

@@ -197,6 +197,22 @@ def test_what_is_taken_along_is_what_is_seen(visitor: Visitor) -> None:
     assert [row["distance"] for row in rows] == [str(hit["distance"]) for hit in told["hits"]]
 
 
+def test_of_what_is_marked_alone_nothing_else_is_taken_along(visitor: Visitor) -> None:
+    result = visitor.ask(WITHOUT_E2).sees_the_answer()
+    visitor.press("Mark in the plots")
+    visitor.page.get_by_text("Only the 1 marked").click()
+    visitor.sees(result.hits[:1])
+    (row,) = rows_of(visitor.settle().download("Table (CSV)"))
+    assert row["object_key"] == result.hits[0].row.object_key
+
+
+def test_a_row_of_one_hit_is_no_larger_than_others(visitor: Visitor) -> None:
+    visitor.ask(replace(WITHOUT_E2, k=1, three_rows=True)).sees_the_answer()
+    cards = visitor.page.locator('.st-key-gallery_other_reservoirs [class*="st-key-card_"]')
+    (width,) = cards.evaluate_all("all => all.map(it => it.getBoundingClientRect().width)")
+    assert width < 300
+
+
 def rows_of(table: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(table.decode())))
 

@@ -19,10 +19,12 @@ from encoder.regions import Region
 from search_ui import report_page
 from search_ui.exports import Answer, to_csv, to_html, to_json, to_png
 from search_ui.query_pictures import QueryPicture
-from search_ui.requests import Filters, ObjectQuery, PropertyRange, SearchRequest
+from search_ui.requests import FileQuery, Filters, ObjectQuery, PropertyRange, SearchRequest
 from search_world import World, make_scan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from search_ui.results import SearchResult
 
 pytest_plugins = ["search_world"]
@@ -95,7 +97,7 @@ def answer(indexed: World) -> Answer:
 
 
 def test_csv_has_a_line_for_each_hit(answer: Answer) -> None:
-    rows = list(csv.DictReader(io.StringIO(to_csv(answer))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(answer.result))))
     shown = [(str(view), hit) for view, hits in answer.result.views.items() for hit in hits]
     assert {hit.row.row_id for hit in answer.result.hits} <= {hit.row.row_id for _, hit in shown}
     assert [(row["list"], row["object_key"]) for row in rows] == [
@@ -114,7 +116,7 @@ def test_without_rows_the_hits_are_told(answer: Answer, indexed: World) -> None:
     request = replace(answer.request, three_rows=False)
     result = indexed.service.search(request)
     plain = replace(answer, request=request, result=result)
-    rows = list(csv.DictReader(io.StringIO(to_csv(plain))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(plain.result))))
     assert [row["object_key"] for row in rows] == [hit.row.object_key for hit in result.hits]
     page = Page(to_html(plain, indexed.site.objects))
     assert "Most alike" in page.text
@@ -122,7 +124,7 @@ def test_without_rows_the_hits_are_told(answer: Answer, indexed: World) -> None:
 
 
 def test_json_is_the_whole_answer(answer: Answer) -> None:
-    assert json.loads(to_json(answer)) == json.loads(json.dumps(answer.result.to_dict()))
+    assert json.loads(to_json(answer.result)) == json.loads(json.dumps(answer.result.to_dict()))
 
 
 def test_a_rank_that_was_not_counted_is_explained_where_there_is_one(
@@ -230,6 +232,17 @@ def test_a_part_of_an_indexed_slice_is_shown_as_the_part_that_is_looked_for(
     assert whole.pictures == (None,)
 
 
+def test_an_answer_whose_file_is_gone_is_taken_along_without_its_picture(
+    answer: Answer, indexed: World, tmp_path: Path
+) -> None:
+    gone = FileQuery(path=tmp_path / "gone.png")
+    request = replace(answer.request, queries=(gone,))
+    left = Answer.of(request, answer.result, service=indexed.service)
+    assert left.pictures == (None,)
+    assert to_png(left, indexed.site.objects)
+    assert "E3" in to_html(left, indexed.site.objects)
+
+
 def test_no_more_pictures_than_there_is_room_for(
     answer: Answer, indexed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,5 +262,5 @@ def test_an_answer_without_hits(answer: Answer, indexed: World) -> None:
     page = Page(to_html(empty, indexed.site.objects))
     assert "no slice passes these filters" in page.text
     assert "<b>nothing</b>" in page.text
-    assert to_csv(empty).count("\n") == 1
+    assert to_csv(empty.result).count("\n") == 1
     assert to_png(empty, indexed.site.objects)

@@ -219,6 +219,15 @@ def random_request(rng: random.Random) -> SearchRequest:
     )
 
 
+def test_nothing_of_a_kind_is_none_of_it() -> None:
+    names = Names(reservoirs=("E2", "E3"))
+    for text in ("nothing from E2", "remove E2", "avoid reservoir E2"):
+        assert [chip.text for chip in understand(text, names).chips] == ["not from reservoir E2"]
+    for text in ("nothing below 10 % porosity", "nothing by thin sections", "zero from E2"):
+        told = understand(text, names)
+        assert (told.chips, len(told.not_understood)) == ((), 1), text
+
+
 def test_every_request_in_words_is_understood_as_itself() -> None:
     rng = random.Random(3)  # noqa: S311  reproducible, no secret
     for _ in range(300):

@@ -227,6 +227,7 @@ def test_three_rows(app: AppTest) -> None:
     ]
     assert "E1 · S1" in cards(app)
     assert not any("own sample hidden" in each.value for each in app.caption)
+    assert app.toggle(key="own").disabled, "the first row is that sample"
     assert any(each.value.startswith(f"{len(cards(app))} hits · ") for each in app.caption)
     assert "<span>not the query itself</span>" in "".join(bodies)
     assert "the query's own sample" not in "".join(bodies)
@@ -330,6 +331,15 @@ def test_who_begins_anew_has_no_address_and_may_go_back(app: AppTest) -> None:
     assert parameters(app) == {}
     assert "What is this rock like" in app.markdown[0].value
     assert len(cards(go_to(app, before))) == 3
+
+
+def test_who_begins_anew_has_no_filters_that_nobody_sees(app: AppTest) -> None:
+    look_for(app, "volume")
+    press(app, "Exclude reservoir E2")
+    press(app, "Begin anew")
+    look_for(app, "volume")
+    assert not [each for each in app.button if each.key and each.key.startswith("chip_")]
+    assert any(each.startswith("E2") for each in cards(app))
 
 
 def parameters(test: AppTest) -> dict[str, str]:

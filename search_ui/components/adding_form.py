@@ -17,6 +17,7 @@ from search_ui import resources
 from search_ui.adding import Added, Adding, Description, Outcome, scans_of, write_files
 from search_ui.components.layout_fields import layout_fields
 from search_ui.components.messages import guarded
+from search_ui.components.uploads import let_go
 from search_ui.components.wording import REFUSED_FOR_NOW, modality_text, upload_limit
 from search_ui.markdown import escaped, without_options
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from search_ui.components.layout_fields import TypedLayout
     from search_ui.library import LibraryOverview
 
-_DONE = "added_scans"
+_DONE, _SERIAL = "added_scans", "added_times"
 _SIGNS = {
     Outcome.STORED: (":material/check_circle:", "stored"),
     Outcome.UNCHANGED: (":material/done_all:", "there already"),
@@ -47,6 +48,7 @@ def adding_form(overview: LibraryOverview | None) -> None:
         files = st.file_uploader(
             "Scans",
             accept_multiple_files=True,
+            key=f"add_files_{st.session_state.setdefault(_SERIAL, 0)}",
             help=f"{', '.join(sorted(SCAN_SUFFIXES))}; a header together with its voxels; and "
             f"tables named metadata… ({', '.join(TABLE_SUFFIXES)}) that tell of them. "
             f"{REFUSED_FOR_NOW}",
@@ -63,6 +65,10 @@ def adding_form(overview: LibraryOverview | None) -> None:
         with guarded():
             layout = None if typed.is_empty else typed.layout()
             _add(files, replace(described, raw=layout), done=done)
+            if all(each.outcome is not Outcome.REFUSED for each in done):
+                let_go(files)
+                st.session_state[_SERIAL] += 1
+                st.rerun()
     _tell(st.session_state.get(_DONE, []))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def answer(result: SearchResult, overview: LibraryOverview) -> None:
     else:
         _hits(state, result)
     with taken:  # what is taken along is what is shown below it
-        take_along(result, comparison)
+        take_along(_narrowed_answer(result) if comparison is None else result, comparison)
     pictures_to_think_with(result, overview)
     opened = next((hit for hit in result.shown if hit.row.row_id == state.opened), None)
     if opened is not None:
@@ -132,6 +133,14 @@ def _unmark() -> None:
     state = page_state()
     state.marks = frozenset()
     state.serial += 1
+
+
+def _narrowed_answer(result: SearchResult) -> SearchResult:
+    return replace(
+        result,
+        hits=tuple(_narrowed(result.hits)),
+        views={view: tuple(_narrowed(hits)) for view, hits in result.views.items()},
+    )
 
 
 def _narrowed(hits: tuple[SearchHit, ...]) -> list[SearchHit]:

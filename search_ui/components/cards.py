@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CARD_WIDTH = 172
 """Narrowest card, in pixels."""
 
-_MOST_COLUMNS = 24
+_LEAST_COLUMNS, _MOST_COLUMNS = 6, 24
 
 
 def gallery(hits: Sequence[SearchHit], *, name: str, ranked: int, is_row: bool = False) -> None:
@@ -46,7 +46,7 @@ def gallery(hits: Sequence[SearchHit], *, name: str, ranked: int, is_row: bool =
         is_row: Whether they stay in one row, which then scrolls.
     """
     grid = st.grid(
-        min(len(hits), _MOST_COLUMNS) if is_row else "auto",
+        min(max(len(hits), _LEAST_COLUMNS), _MOST_COLUMNS) if is_row else "auto",
         wrap=not is_row,
         min_column_width=CARD_WIDTH,
         gap="small",

@@ -51,7 +51,10 @@ def _own_sample(state: PageState) -> None:
     st.toggle(
         "Hide the query's own sample",
         key="own",
-        help="A plug is most like itself: its other slices are no analogs.",
+        disabled=state.wish.three_rows,
+        help="The first of the three rows is that sample."
+        if state.wish.three_rows
+        else "A plug is most like itself: its other slices are no analogs.",
         on_change=lambda: state.ask(include_own_sample=not st.session_state["own"]),
     )
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from search_ui.model_measures import Measure
     from search_ui.model_state import ModelState
 
+_HALF = 420
+"""Narrowest half of the card, in pixels: on tablets one is below the other."""
+
 _METRICS = {"l2": "Euclidean distance", "ip": "inner product"}
 _OWN = (GATE, GATE_OUTCOME, GATE_AGAINST)
 _PLAIN = {
@@ -47,10 +50,10 @@ def model_card(version: ModelVersion) -> None:
         ]
         st.html(facts_html(told))
         _gate(version)
-        left, right = st.columns(2, gap="large")
-        with left:
+        halves = st.grid(2, min_column_width=_HALF, gap="large", key="model_halves")
+        with halves.cell():
             _metrics(version)
-        with right:
+        with halves.cell():
             _provenance(version)
 
 

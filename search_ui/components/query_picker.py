@@ -14,6 +14,7 @@ from search_ui import resources
 from search_ui.components.layout_fields import layout_fields
 from search_ui.components.messages import for_viewers
 from search_ui.components.state import page_state
+from search_ui.components.uploads import let_go
 from search_ui.components.wording import (
     REFUSED_FOR_NOW,
     file_name,
@@ -138,6 +139,7 @@ def _try(
     state.names |= {token: name for name, token in tokens.items()}
     _choose([UploadQuery(token=token) for token in tokens.values()], adds=adds)
     state.notes = tuple(f"{problem}; it is not looked for" for problem in problems)
+    let_go(files)
     return None
 
 

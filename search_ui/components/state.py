@@ -112,8 +112,9 @@ class PageState:
         return None if answered is None or answered.request != self.wish else answered.result
 
     def look_for(self, queries: Iterable[Query]) -> None:
-        """Look for something else, under the same filters; nothing is a blank query."""
-        self.change(replace(self.wish, queries=tuple(queries) or (_NOTHING,)))
+        """Look for something else, under the same filters; for nothing, under none."""
+        wanted = tuple(queries)
+        self.change(replace(self.wish, queries=wanted) if wanted else blank())
         self.marks = frozenset()
         self.serial += 1
 

@@ -70,7 +70,7 @@ def _files(
         (f"Pictures{whose} (PNG)", "png", "image/png", lambda: to_png(answer(), objects)),
     ]
     if comparison is None:
-        table, whole = (lambda: to_csv(answer())), (lambda: to_json(answer()))
+        table, whole = partial(to_csv, result), partial(to_json, result)
     else:
         table, whole = (partial(moves_text, comparison, form) for form in ("csv", "json"))
     return [
