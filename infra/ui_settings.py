@@ -37,8 +37,8 @@ class UiSettings(BaseModel):
             one, as of a container; None for ``host``.
         port: Port that it listens on.
         upload_mib: Largest file that is taken from a browser, MiB.
-        uploads_mib: Most that browsers may have sent together, MiB: it is held in memory as long
-            as their pages are open.
+        uploads_mib: Most that browsers may have sent together, MiB: it is held in memory until
+            it is kept, and what was refused as long as its page is open.
         keep_queries_days: How long uploaded query images are kept, so that a link to a search
             works for others; 0 keeps none.
         keep_queries_gib: How much room they may take together, GiB: the oldest make room for
