@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, BrowserContext, Page, Response
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response
 
 pytest_plugins = ("ui_server",)
 
@@ -236,6 +236,11 @@ def log_in(person: BrowserContext, server: Running, email: str) -> Page:
     return page
 
 
+def link(page: Page, name: str) -> Locator:
+    """A link to another page, at the top."""
+    return page.get_by_test_id("stTopNav").get_by_role("link", name=name)
+
+
 def picture(person: BrowserContext, server: Running) -> int:
     return person.request.get(server.address + picture_url(THUMB, kind=Picture.THUMB)).status
 
@@ -249,14 +254,14 @@ def test_nobody_sees_anything_without_a_login(locked: Running, person: BrowserCo
         page = person.new_page()
         page.goto(locked.address + path)
         page.get_by_role("button", name="Log in").wait_for()
-        assert page.get_by_role("link", name="Library").count() == 0
+        assert link(page, "Library").count() == 0
 
 
 def test_a_viewer_sees_pages_and_pictures_and_adds_nothing(
     locked: Running, person: BrowserContext
 ) -> None:
     page = log_in(person, locked, "vera@example.org")
-    page.get_by_role("link", name="Library").click()
+    link(page, "Library").click()
     page.get_by_role("tab", name="Add scans").click()
     page.get_by_text("Adding scans is for editors").wait_for()
     page.get_by_text("<b>vera@example.org</b>, viewer").wait_for()
@@ -270,7 +275,7 @@ def test_a_viewer_sees_pages_and_pictures_and_adds_nothing(
 
 def test_an_operator_may_add(locked: Running, person: BrowserContext) -> None:
     page = log_in(person, locked, "olaf@example.org")
-    page.get_by_role("link", name="Library").click()
+    link(page, "Library").click()
     page.get_by_role("tab", name="Add scans").click()
     page.get_by_role("button", name="Add to the library").wait_for()
 
@@ -278,12 +283,12 @@ def test_an_operator_may_add(locked: Running, person: BrowserContext) -> None:
 def test_somebody_without_a_role_sees_nothing(locked: Running, person: BrowserContext) -> None:
     page = log_in(person, locked, "nobody@elsewhere.org")
     page.get_by_text("your address has no role here").wait_for()
-    assert page.get_by_role("link", name="Library").count() == 0
+    assert link(page, "Library").count() == 0
     assert picture(person, locked) == 403
 
 
 def test_cookies_that_were_made_up_are_no_login(locked: Running, person: BrowserContext) -> None:
-    log_in(person, locked, "vera@example.org").get_by_role("link", name="Library").wait_for()
+    link(log_in(person, locked, "vera@example.org"), "Library").wait_for()
     (cookie,) = [each for each in person.cookies() if each["name"] == "_streamlit_user"]
     value = cookie["value"].strip('"')
     path = picture_url(THUMB, kind=Picture.THUMB)
