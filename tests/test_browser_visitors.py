@@ -11,11 +11,12 @@ import pytest
 from browser_pages import Library, Visitor, grey, served, visiting
 from search_site import texture
 from search_ui.requests import FileQuery, Filters, ObjectQuery, SearchRequest
+from ui_server import SECONDS, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, FileChooser, Page
 
 pytest_plugins = ("ui_server",)
 
@@ -93,10 +94,17 @@ def test_everything_is_reached_by_keyboard(visitor: Visitor) -> None:
     visitor.open()
     page.locator(".st-key-begin").wait_for()
     visitor.settle()
-    tab_to(page, "pload")
-    with page.expect_file_chooser() as chosen:
+    chosen: list[FileChooser] = []
+    page.on("filechooser", lambda chooser: chosen.append(chooser))  # noqa: PLW0108  it wants Python
+
+    def is_open() -> bool:
+        tab_to(page, "pload")
         page.keyboard.press("Enter")
-    chosen.value.set_files(library.file("by-keyboard.png", grey(302)))
+        page.wait_for_timeout(500)
+        return bool(chosen)
+
+    until(is_open, SECONDS)
+    chosen[0].set_files(library.file("by-keyboard.png", grey(302)))
     first = visitor.wait_for_answer().sees_the_answer().hits[0]
     tab_to(page, "Filter in your own words")
     page.keyboard.type("not from E1")

@@ -107,8 +107,7 @@ def change_model(page: Page, site: Site) -> None:
     """Make the other model live, as an operator does, and see it told."""
     first, second = site.models.survey().versions
     page.get_by_role("link", name="Model").click()
-    page.get_by_label("Or another one").and_(page.locator("input")).press("ArrowDown")
-    page.get_by_role("option", name=second.bundle_id).click()
+    choose(page, "Or another one", second.bundle_id)
     page.get_by_role("button", name="Make it live").click()
     page.get_by_role("dialog").get_by_role("button", name="Make it live").click()
     page.get_by_text(f"{second.bundle_id} is live").wait_for()
@@ -117,6 +116,19 @@ def change_model(page: Page, site: Site) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Make it live").click()
     page.get_by_text(f"{first.bundle_id} is live").wait_for()
     assert site.index.live() == first.collection
+
+
+def choose(page: Page, label: str, name: str) -> None:
+    """Open a list and take something of it: a page that is still drawn closes it again."""
+    option = page.get_by_role("option", name=name)
+
+    def is_open() -> bool:
+        page.get_by_label(label).and_(page.locator("input")).press("ArrowDown")
+        page.wait_for_timeout(500)
+        return option.is_visible()
+
+    until(is_open, SECONDS)
+    option.click()
 
 
 def lives(process: psutil.Process) -> bool:
