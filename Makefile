@@ -10,6 +10,8 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 OVERLAYS ?=
 PROFILES ?=
 WORKERS ?= 1
+# Options of the demonstration: make demo DEMO=--no-ui
+DEMO ?=
 STACK = $(COMPOSE) -f docker-compose.yml $(OVERLAYS:%=-f infra/compose/compose.%.yml) \
 	$(PROFILES:%=--profile %)
 
@@ -35,8 +37,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: venv  ## Make synthetic rocks, train on them, index them, search for unseen ones
-	$(BIN)/lithoscope demo
+demo: venv  ## Make synthetic rocks, train on them, index them, and search in a browser
+	$(BIN)/lithoscope demo $(DEMO)
 
 test: venv lint types tests  ## Environment, lint, types and tests with branch coverage
 

@@ -7,7 +7,7 @@ time; only small scans are kept between the passes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from encoder.errors import ScanError, ScanFault
 from encoder.pictures import PictureOptions, draw_preview, draw_thumbnail
 from encoder.planes import ReadOptions
 from encoder.preprocess import Preprocessing, bound_slice, resize_slice
-from encoder.slicing import Slice, SlicePlace, Slicing
+from encoder.regions import Region, RegionError
+from encoder.slicing import Slice, SlicePlace, Slicing, TileBox
 from encoder.windows import Window, WindowMeter, WindowRule
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from encoder.planes import PlaneSource
+    from encoder.planes import PlaneSource, ScanInfo
 
 KEPT_BYTES = 64 << 20
 """Planes of a scan that are kept from the first pass to the second, in bytes."""
@@ -41,6 +42,9 @@ class DecodeOptions:
         size: Resize whole slices to (size, size, 3).
         max_side: Else shrink slices so that no side exceeds this; None leaves them whole.
         indices: Return only the slices of these numbers; None for all.
+        only_middle: Return only the middle one of these.
+        region: Cut a part out of them: of each plane of a volume and of each slice that is asked
+            for by number; of an image that isn't, as if the part were an image of its own.
         pictures: Draw a thumbnail and a preview of each slice as well.
     """
 
@@ -50,6 +54,8 @@ class DecodeOptions:
     size: int | None = None
     max_side: int | None = None
     indices: frozenset[int] | None = None
+    only_middle: bool = False
+    region: Region | None = None
     pictures: PictureOptions | None = None
 
     @classmethod
@@ -90,12 +96,41 @@ def cut_slices(
     places = options.slicing.places(source.info)
     planes = _Planes(source, name)
     window = planes.window(sorted({place.plane or 0 for place in places}), options.window)
-    slices = tuple(
-        _cut(planes, place, window=window, options=options)
-        for place in places
-        if options.indices is None or place.index in options.indices
-    )
+    try:
+        wanted = _wanted(places, source.info, options=options)
+    except RegionError as error:
+        problem, _, remedy = str(error).rpartition("; ")
+        raise ScanError(name, ScanFault.TOO_THIN, problem=problem, remedy=remedy) from error
+    slices = tuple(_cut(planes, place, window=window, options=options) for place in wanted)
     return window, slices
+
+
+def _wanted(
+    places: Sequence[SlicePlace], info: ScanInfo, *, options: DecodeOptions
+) -> Sequence[SlicePlace]:
+    """Places of the slices, or their parts, that are asked for."""
+    region, indices = options.region, options.indices
+    whole = TileBox(x=0, y=0, width=info.width, height=info.height)
+    if region is not None and indices is None and not info.is_volume:
+        box = region.box(whole)
+        part = replace(info, height=box.height, width=box.width)
+        places = [_shifted(place, box) for place in options.slicing.places(part)]
+        region = None
+    if indices is not None:
+        places = [place for place in places if place.index in indices]
+    if options.only_middle and places:
+        places = [places[len(places) // 2]]
+    if region is None:
+        return places
+    return [replace(place, tile=region.box(place.tile or whole)) for place in places]
+
+
+def _shifted(place: SlicePlace, box: TileBox) -> SlicePlace:
+    """A place within a part of an image as a place of the image."""
+    tile = place.tile
+    if tile is None:
+        return replace(place, tile=box)
+    return replace(place, tile=replace(tile, x=box.x + tile.x, y=box.y + tile.y))
 
 
 class _Planes:

@@ -94,6 +94,7 @@ def _tamed(error: ScanError) -> ScanError:
         error.fault,
         problem=printable(problem),
         remedy=printable(error.remedy),
+        datasets=error.datasets,
     )
 
 

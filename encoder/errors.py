@@ -44,26 +44,47 @@ class ScanError(LithoscopeError):
         fault: Kind of fault.
         problem: What was found, and what was expected.
         remedy: What its owner can do.
+        datasets: Names to choose from, as the file spells them, where one is to be named.
     """
 
-    def __init__(self, source: str, fault: ScanFault, *, problem: str, remedy: str) -> None:
+    def __init__(
+        self,
+        source: str,
+        fault: ScanFault,
+        *,
+        problem: str,
+        remedy: str,
+        datasets: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(source, fault, problem, remedy)
         self.source = source
         self.fault = fault
         self.problem = problem
         self.remedy = remedy
+        self.datasets = datasets
 
     def __reduce__(self) -> tuple[object, ...]:
-        rebuild = partial(ScanError, problem=self.problem, remedy=self.remedy)
+        rebuild = partial(
+            ScanError, problem=self.problem, remedy=self.remedy, datasets=self.datasets
+        )
         return rebuild, (self.source, self.fault)
 
     @property
     def reason(self) -> str:
         """What is wrong and what to do, in one line, without the name of the scan."""
-        return " ".join(f"{self.problem}; {self.remedy}".split())
+        return one_line(f"{self.problem}; {self.remedy}")
 
     def __str__(self) -> str:
-        return " ".join(f"{self.source}: {self.reason}".split())
+        return one_line(f"{self.source}: {self.reason}")
+
+
+def one_line(error: object) -> str:
+    """What an error says, in one line; its kind where it says nothing.
+
+    Args:
+        error: An error, or what it carries as its message.
+    """
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def printable(text: str) -> str:

@@ -10,7 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from encoder.errors import LithoscopeError
+from encoder.errors import LithoscopeError, one_line
 from infra.settings import SettingsError, env_name
 
 if TYPE_CHECKING:
@@ -96,19 +96,15 @@ def broker_calls(what: str) -> Iterator[None]:
         yield
     except redis.AuthenticationError as error:
         raise BrokerError(
-            f"broker, {what}: {_told(error)}; correct {env_name('broker', 'password')}"
+            f"broker, {what}: {one_line(error)}; correct {env_name('broker', 'password')}"
         ) from error
     except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.TryAgainError) as error:
-        raise BrokerAwayError(f"broker, {what}: {_told(error)}; try again later") from error
+        raise BrokerAwayError(f"broker, {what}: {one_line(error)}; try again later") from error
     except redis.exceptions.ReadOnlyError as error:  # a replica that is about to take over
-        raise BrokerAwayError(f"broker, {what}: {_told(error)}; try again later") from error
+        raise BrokerAwayError(f"broker, {what}: {one_line(error)}; try again later") from error
     except redis.exceptions.OutOfMemoryError as error:  # tasks that are done make room
         raise BrokerFullError(
             f"broker, {what}: its memory is full; raise maxmemory, or start more workers"
         ) from error
     except redis.RedisError as error:
-        raise BrokerError(f"broker, {what}: {_told(error)}; see the server's log") from error
-
-
-def _told(error: redis.RedisError) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise BrokerError(f"broker, {what}: {one_line(error)}; see the server's log") from error

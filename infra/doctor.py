@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]  # ships no types
 
-from encoder.errors import LithoscopeError
+from encoder.errors import LithoscopeError, one_line
 from infra.bucket_metadata import BucketMetadata
 from infra.index_server import find_server
 from infra.settings import load_settings
@@ -101,7 +101,7 @@ def _torch() -> Finding:
         import torch  # noqa: PLC0415  two seconds
         import torchvision  # type: ignore[import-untyped]  # noqa: F401, PLC0415  ships no types
     except (ImportError, RuntimeError, OSError) as error:  # a pair that does not fit: each of them
-        told = " ".join(str(error).split())
+        told = one_line(error)
         return Finding("device", Level.FAIL, f"torch and torchvision do not load: {told}", _INSTALL)
     if torch.cuda.is_available():
         return Finding("device", Level.OK, f"CUDA {torch.cuda.get_device_name()}")
@@ -155,7 +155,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
             try:
                 yield from check(site)
             except (LithoscopeError, OSError) as error:
-                yield Finding(name, Level.FAIL, " ".join(str(error).split()), _remedy(name))
+                yield Finding(name, Level.FAIL, one_line(error), _remedy(name))
 
 
 def _remedy(name: str) -> str:

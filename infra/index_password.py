@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 from pymilvus import MilvusClient, MilvusException
 
+from encoder.errors import one_line
 from infra.indexing.errors import IndexUnavailableError, VectorIndexError
 
 if TYPE_CHECKING:
@@ -79,17 +80,14 @@ def _takes(address: str, token: str, *, seconds: float) -> bool:
             if is_refusal(error):
                 return False
             if time.monotonic() > deadline:
+                told = one_line(getattr(error, "message", error))
                 raise IndexUnavailableError(
-                    f"index {address}: does not answer ({_word(error)}); start it, or correct "
+                    f"index {address}: does not answer ({told}); start it, or correct "
                     "LITHOSCOPE_INDEX__ADDRESS"
                 ) from error
         else:
             return True
         time.sleep(_PAUSE)
-
-
-def _word(error: Exception) -> str:
-    return " ".join(str(getattr(error, "message", error)).split())
 
 
 def is_refusal(error: BaseException | None) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from encoder.errors import one_line
 from infra.model_versions import ModelRegistryError
 from infra.store_errors import ChecksumError, ObjectMissingError, ObjectTooLargeError
 
@@ -19,6 +20,18 @@ _BACK = "back"
 
 _KEPT = 100
 _BYTES = 1 << 20
+
+
+class Switch(NamedTuple):
+    """A collection that became the live one.
+
+    Attributes:
+        collection: Its name.
+        at: When, UTC.
+    """
+
+    collection: str
+    at: datetime
 
 
 class ModelHistory:
@@ -35,6 +48,17 @@ class ModelHistory:
             ModelRegistryError: The history is damaged.
         """
         return [switch["collection"] for switch in self._switches()]
+
+    def switches(self) -> list[Switch]:
+        """Every switch, newest last.
+
+        Raises:
+            ModelRegistryError: The history is damaged.
+        """
+        return [
+            Switch(each["collection"], datetime.fromisoformat(each["at"]).astimezone(UTC))
+            for each in self._switches()
+        ]
 
     def path(self) -> list[str]:
         """Names of the collections that led to the live one, newest last.
@@ -91,7 +115,7 @@ class ModelHistory:
             *(ValueError, TypeError, KeyError, RecursionError),
             *(ChecksumError, ObjectTooLargeError),
         ) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise ModelRegistryError(
                 f"{HISTORY_KEY}: damaged ({reason}); remove it: it only tells which models "
                 "were live before, and a model can be named instead"
@@ -101,6 +125,8 @@ class ModelHistory:
 def _switches_in(found: object) -> list[dict[str, str]]:
     if not isinstance(found, list):
         raise TypeError("no list")
+    for each in found:
+        datetime.fromisoformat(str(each["at"]))
     return [
         {name: str(each[name]) for name in ("collection", "at")}
         | {name: str(each[name]) for name in (_BACK,) if name in each}

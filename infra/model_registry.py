@@ -35,6 +35,7 @@ from infra.vector_index import collection_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from infra.model_history import Switch
     from infra.object_store import ObjectStore
     from infra.vector_index import VectorIndex
 
@@ -281,6 +282,14 @@ class ModelRegistry:
             if name != live:
                 _LOG.warning("%s: was live, and is gone since; passed over", name)
         return None
+
+    def switches(self) -> list[Switch]:
+        """When which collection became live, newest last.
+
+        Raises:
+            ModelRegistryError: The history is damaged.
+        """
+        return self._history.switches()
 
     def left(self, index: VectorIndex) -> frozenset[str]:
         """Collections that were live, and were left for another.

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from encoder.errors import LithoscopeError
+from encoder.errors import LithoscopeError, one_line
 from encoder.metric import Metric
 from encoder.preprocess import Preprocessing
 from infra.vector_index import collection_name
@@ -111,7 +111,7 @@ def read_version(text: bytes, *, published: datetime) -> ModelVersion:
     except KeyError as error:
         raise ModelRegistryError(f"says nothing of {error}") from error
     except (ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ModelRegistryError(f"is no manifest ({reason})") from error
     except ModelRegistryError:
         raise

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from encoder.errors import printable
+from encoder.errors import one_line, printable
 from infra.indexing.records import record_id
 from infra.store_errors import (
     BadKeyError,
@@ -179,7 +179,7 @@ class Quarantine:
         except ObjectMissingError:
             return None
         except (ValueError, RecursionError, OverflowError) as error:
-            return _damaged(key, " ".join(str(error).split()))
+            return _damaged(key, one_line(error))
         except (ChecksumError, ObjectTooLargeError, BadKeyError) as error:
             return _damaged(key, str(error))
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from encoder.errors import one_line
 from infra.model_versions import ModelRegistryError
 from infra.store_errors import ChecksumError, ObjectMissingError, ObjectTooLargeError
 
@@ -62,7 +63,7 @@ def read_rollout(objects: ObjectStore) -> Rollout | None:
         *(ValueError, TypeError, KeyError, RecursionError),
         *(ChecksumError, ObjectTooLargeError),
     ) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ModelRegistryError(
             f"{ROLLOUT_KEY}: damaged ({reason}); name the model again: "
             "`lithoscope reindex MODEL --background`, or remove the object to fill none"

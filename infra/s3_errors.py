@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError, SSLError
 
+from encoder.errors import one_line
 from infra.store_errors import (
     ObjectChangedError,
     ObjectMissingError,
@@ -87,5 +88,5 @@ def _of_network(error: MinioException | HTTPError, what: str) -> StoreError:
             f"{what}: no secure connection ({reason}); correct LITHOSCOPE_STORE__SECURE or the "
             "certificate"
         )
-    text = " ".join(str(reason).split())[:200]
+    text = one_line(reason)[:200]
     return StoreAwayError(f"{what}: the store did not answer or broke off ({text}); try later")

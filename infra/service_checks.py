@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from encoder.errors import LithoscopeError
+from encoder.errors import LithoscopeError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,6 +81,6 @@ class _Check:
         try:
             self._call()
         except (LithoscopeError, OSError) as error:
-            self._fault = " ".join(str(error).split())
+            self._fault = one_line(error)
         else:
             self._fault = None

@@ -41,6 +41,7 @@ from infra.settings_groups import (
     env_name,
     user_path,
 )
+from infra.ui_settings import UiSettings
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -52,6 +53,10 @@ ENV_FILE = ".env"
 
 _TAKEN = frozenset({KEY, VECTOR, *(column.name for column in slice_columns())})
 """Names that no declared property may have."""
+
+
+_DECIDES = {"store": "kind", "ui": "oidc_metadata_url"}
+"""The setting that the others of its group belong to."""
 
 
 class SettingsError(LithoscopeError):
@@ -73,6 +78,7 @@ class Settings(BaseSettings):
         work: How the work is shared out.
         log: What services log.
         metrics: Where services answer for their health and figures.
+        ui: The search page.
     """
 
     model_config = SettingsConfigDict(
@@ -103,6 +109,7 @@ class Settings(BaseSettings):
     work: WorkSettings = WorkSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    ui: UiSettings = UiSettings()
 
     @field_validator("properties", mode="before")
     @classmethod
@@ -178,6 +185,6 @@ def _told(problem: ErrorDetails) -> str:
     name = env_name(*path[:2]) if env_name(*path[:2]) in setting_fields() else env_name(*path[:1])
     field = setting_fields().get(name)
     if field is None:  # a group as a whole
-        return f"{env_name(path[0], 'kind')}: {problem['ctx']['error']}"
+        return f"{env_name(path[0], _DECIDES[path[0]])}: {problem['ctx']['error']}"
     found = "a text" if "SecretStr" in str(field.annotation) else repr(str(problem["input"]))
     return f"{name}: found {found}, allowed: {field.description}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kombu.exceptions import OperationalError
 
+from encoder.errors import one_line
 from infra.broker import BrokerAwayError, broker_calls, broker_time, open_broker
 from infra.celery_options import SENT_HEADER, celery_app
 from infra.metrics import SENT_KEYS
@@ -245,7 +246,7 @@ class TaskQueue:
                     retry=False,
                 )
         except OperationalError as error:
-            told = " ".join(str(error).split())
+            told = one_line(error)
             raise BrokerAwayError(f"broker, {queue}: {told}; try again later") from error
 
     def _places(self, queue: str) -> list[str]:

@@ -37,6 +37,7 @@ from infra.indexing.writing import ScanWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -212,6 +213,21 @@ class Collection:
             if live.get(row["object_key"]) == row["generation"]:
                 yield slice_from_row(row, self._tables.numbers)
 
+    def values(
+        self, columns: Sequence[str], where: Filter | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Some columns of every committed slice that passes a filter, in no order.
+
+        Args:
+            columns: The columns; ``object_key`` and ``generation`` come in any case.
+            where: Filter, or None.
+        """
+        live = {record.object_key: record.generation for record in self.records()}
+        wanted = tuple(dict.fromkeys(("object_key", "generation", *columns)))
+        for row in self._store.select(self.name, where, columns=wanted):
+            if live.get(row["object_key"]) == row["generation"]:
+                yield row
+
     def count(self, where: Filter | None = None) -> int:
         """Number of committed slices that pass a filter: exact, at the cost of reading names."""
         live = {record.object_key: record.generation for record in self.records()}
@@ -272,20 +288,26 @@ class Collection:
         Raises:
             VectorIndexError: A vector of another size or not finite, or a limit out of range.
         """
-        return self.search_many(vector[np.newaxis], limit=limit, where=where)[0]
+        return self.search_any(vector[np.newaxis], limit=limit, where=where)
 
-    def search_many(
+    @property
+    def merges(self) -> bool:
+        """Whether a search for several vectors costs hardly more than one for a single vector."""
+        return self._store.merges
+
+    def search_any(
         self, vectors: NDArray[np.float32], *, limit: int, where: Filter | None = None
-    ) -> list[list[Hit]]:
-        """The committed slices nearest to each of several queries: see `search`.
+    ) -> list[Hit]:
+        """The committed slices nearest to any of several queries: see `search`.
 
         Args:
             vectors: (Q, D) queries.
-            limit: Most hits for each query, 1 to `MAX_LIMIT`.
+            limit: Most hits, 1 to `MAX_LIMIT`.
             where: Filter, or None.
 
         Returns:
-            For each query, its hits; fewer than ``limit`` only if there are no more.
+            Each slice once, with its distance to the nearest query; fewer than ``limit`` only if
+            there are no more.
 
         Raises:
             VectorIndexError: As `search`.
@@ -295,31 +317,28 @@ class Collection:
         search = partial(
             self._store.search, self.name, vectors.astype(np.float32), columns=self._tables.columns
         )
-        found = search_live(search, self._live_pairs, limit=limit, where=where)
         return [
-            [
-                Hit(distance=distance, row=slice_from_row(row, self._tables.numbers))
-                for distance, row in hits
-            ]
-            for hits in found
+            Hit(distance=distance, row=slice_from_row(row, self._tables.numbers))
+            for distance, row in search_live(search, self._live_pairs, limit=limit, where=where)
         ]
 
     def nearest_stored(
-        self, vectors: NDArray[np.float32], *, limit: int
-    ) -> list[list[tuple[float, str]]]:
+        self, vectors: NDArray[np.float32], *, limit: int, where: Filter | None = None
+    ) -> list[tuple[float, str]]:
         """Search for distances and row ids alone, of scans that are being written too: for ranks.
 
         Args:
             vectors: (Q, D) queries.
-            limit: Most rows for each query, 1 to `MAX_LIMIT`.
+            limit: Most rows, 1 to `MAX_LIMIT`.
+            where: Filter, or None.
 
         Raises:
             VectorIndexError: As `search`.
         """
         check_queries(vectors, limit, dimension=self.schema.dimension)
         queries = vectors.astype(np.float32)
-        found = self._store.search(self.name, queries, where=None, columns=(), limit=limit)
-        return [[(distance, row[KEY]) for distance, row in hits] for hits in found]
+        found = self._store.search(self.name, queries, where=where, columns=(), limit=limit)
+        return [(distance, row[KEY]) for distance, row in found]
 
     def _live_pairs(self, pairs: set[Pair]) -> set[Pair]:
         records = self._tables.records_of(sorted({key for key, _ in pairs}))

@@ -122,6 +122,9 @@ def watch(
         float,
         typer.Option(min=1.0, max=86_400, help="S3 only: seconds between two comparisons."),
     ] = 60.0,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Begin as soon as a model is live, if none is.")
+    ] = False,
     output: Annotated[
         OutputFormat, typer.Option("--format", help="JSON gives one object a line.")
     ] = OutputFormat.TEXT,
@@ -129,7 +132,9 @@ def watch(
     """Index what comes into the bucket, changes or goes, as it happens, until Ctrl-C."""
     from ingest_worker.commands.watch import WatchRequest, run_watch  # noqa: PLC0415  heavy
 
-    request = WatchRequest(model=model, interval=interval, as_json=output is OutputFormat.JSON)
+    request = WatchRequest(
+        model=model, interval=interval, waits=wait, as_json=output is OutputFormat.JSON
+    )
     raise typer.Exit(run_watch(request, find_weights=context.obj))
 
 

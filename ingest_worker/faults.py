@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from encoder.errors import LithoscopeError
+from encoder.errors import LithoscopeError, one_line
 
 if TYPE_CHECKING:
     import threading
@@ -69,13 +69,8 @@ class Faults:
 
     def stand_back(self, error: BaseException) -> None:
         """Note a failure, and pause: what failed should be given back to the others before."""
-        self._last = in_words(error)
+        self._last = one_line(error)
         pause = min(self._first * 2**self._count, self._longest)
         self._count = min(self._count + 1, 100)
         _LOG.error("%s; standing back for %.0f s", self._last, pause)
         self._stop.wait(pause)
-
-
-def in_words(error: BaseException) -> str:
-    """What an error says, in one line; its kind where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -16,9 +16,9 @@ from encoder.commands.reading import Libraries
 from encoder.errors import LithoscopeError, ScanError
 from encoder.metadata.problems import MetadataError
 from encoder.object_keys import SCANS_PREFIX, ObjectKeyError, key_of_file
+from infra.packing import Packed, pack
 from infra.store_errors import BadKeyError
 from infra.store_keys import check_key
-from ingest_worker.packing import Packed, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.object_store import ObjectEntry, ObjectStore
-    from ingest_worker.packing import Packed
+    from infra.packing import Packed
     from ingest_worker.planning import PlannedScan
 
 COPIES_AT_ONCE = 4

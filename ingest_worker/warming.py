@@ -6,8 +6,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from encoder.errors import LithoscopeError
-from ingest_worker.faults import OWN_FAULTS, WorkerFaultError, in_words
+from encoder.errors import LithoscopeError, one_line
+from ingest_worker.faults import OWN_FAULTS, WorkerFaultError
 from ingest_worker.patience import AWAY
 
 if TYPE_CHECKING:
@@ -99,5 +99,5 @@ def _told(error: Exception) -> LithoscopeError:
     """A fault with its remedy: of a full disk or a broken device the error knows none."""
     if isinstance(error, LithoscopeError):
         return error
-    told = in_words(error)
+    told = one_line(error)
     return WorkerFaultError(f"worker: the live model can't be opened ({told}); mend what it says")

@@ -49,8 +49,9 @@ def demo(  # noqa: PLR0913  a command's options
     reservoirs: Annotated[int, typer.Option(help="Reservoirs of the library.")] = 8,
     samples: Annotated[int, typer.Option(help="Samples of each reservoir.")] = 6,
     size: Annotated[int, typer.Option(help="Edge of its volumes in voxels.")] = 128,
+    ui: Annotated[bool, typer.Option("--ui/--no-ui", help="End in the pages.")] = True,
 ) -> None:
-    """Try everything: make synthetic rocks, train on them, index them, search for unseen ones."""
+    """Try everything: make synthetic rocks, train on them, index them, search in a browser."""
     from lithoscope.demo import DemoPlan, run_demo  # noqa: PLC0415  help must answer at once
 
     run_demo(
@@ -62,8 +63,24 @@ def demo(  # noqa: PLR0913  a command's options
             reservoirs=reservoirs,
             samples=samples,
             size=size,
+            has_ui=ui,
         )
     )
+
+
+@app.command()
+def up(
+    *,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port.", show_default="LITHOSCOPE_UI__PORT"),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Search in a browser, and index what comes into the bucket: everything, until Ctrl-C."""
+    from lithoscope.up import run_up  # noqa: PLC0415  help must answer at once
+
+    raise typer.Exit(run_up(port=port, opens_browser=browser))
 
 
 def find_weights(backbone: str, init: str) -> Path | None:

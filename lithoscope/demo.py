@@ -13,7 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -75,6 +75,7 @@ class DemoPlan:
         reservoirs: Reservoirs of the library.
         samples: Samples of each.
         size: Edge of their volumes in voxels.
+        has_ui: End in the pages, until Ctrl-C.
     """
 
     folder: Path
@@ -84,6 +85,7 @@ class DemoPlan:
     reservoirs: int
     samples: int
     size: int
+    has_ui: bool = True
 
     @property
     def rocks(self) -> Path:
@@ -154,9 +156,11 @@ def run_demo(plan: DemoPlan) -> None:
         f"part of {plan.run / 'split.json'}."
     )
     typer.secho("\nTry next", bold=True)
-    for line in ("status", "doctor", f"inspect {shlex.quote(str(plan.rocks))}", "search --help"):
+    for line in ("up", "status", "doctor", f"inspect {shlex.quote(str(plan.rocks))}"):
         typer.echo(f"  {_shown(plan, shlex.split(line))}")
     typer.echo(f"\nThe result sheet is {plan.sheet}, the evaluation {plan.report / 'report.html'}.")
+    if plan.has_ui:
+        _become(plan, "Search in a browser", arguments=("up",))
 
 
 def _write_settings(plan: DemoPlan) -> None:
@@ -222,9 +226,7 @@ def _unseen_volume(plan: DemoPlan) -> Mapping[str, str]:
 
 
 def _run(plan: DemoPlan, title: str, *, arguments: Sequence[str]) -> None:
-    typer.secho(f"\n{title}", bold=True)
-    typer.secho(f"$ {_shown(plan, arguments)}", fg=typer.colors.CYAN)
-    sys.stdout.flush()
+    _tell(plan, title, arguments=arguments)
     environment = {**os.environ, HOME_VARIABLE: str(plan.home)}
     command = [sys.executable, "-m", "lithoscope", *arguments]
     done = subprocess.run(command, env=environment, check=False)  # noqa: S603  our own command
@@ -233,6 +235,20 @@ def _run(plan: DemoPlan, title: str, *, arguments: Sequence[str]) -> None:
         raise LithoscopeError(
             f"demo: `{shown}` ended with {done.returncode}; mend what it says above"
         )
+
+
+def _become(plan: DemoPlan, title: str, *, arguments: Sequence[str]) -> NoReturn:
+    """Run the last command in this process's place: Ctrl-C is for it alone."""
+    _tell(plan, title, arguments=arguments)
+    sys.stderr.flush()
+    command = [sys.executable, "-m", "lithoscope", *arguments]
+    os.execve(sys.executable, command, {**os.environ, HOME_VARIABLE: str(plan.home)})  # noqa: S606  our own command
+
+
+def _tell(plan: DemoPlan, title: str, *, arguments: Sequence[str]) -> None:
+    typer.secho(f"\n{title}", bold=True)
+    typer.secho(f"$ {_shown(plan, arguments)}", fg=typer.colors.CYAN)
+    sys.stdout.flush()
 
 
 def _shown(plan: DemoPlan, words: Sequence[str]) -> str:

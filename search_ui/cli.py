@@ -1,4 +1,4 @@
-"""Command line of the search door: ``search``.
+"""Command line of the search door: ``search``, ``ui``.
 
 What is heavy is imported inside the command, so that ``--help`` answers at once.
 """
@@ -50,6 +50,7 @@ class AnswerFormat(StrEnum):
 
 
 Sheet = Annotated[Path | None, typer.Option(help="Draw a result sheet (PNG).")]
+Report = Annotated[Path | None, typer.Option(help="Write a report (HTML, one page).")]
 Library = Annotated[
     Path | None, typer.Option(help="Folder of an image's library; else it is looked for.")
 ]
@@ -108,12 +109,42 @@ def search(  # noqa: PLR0913  a command's options
     min_similarity: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Show nothing less alike.")
     ] = 0.0,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEFT,TOP,RIGHT,BOTTOM",
+            help="Look for a part of the query, as fractions of its sides from 0 to 1.",
+        ),
+    ] = None,
+    query_reservoir: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Reservoir of the image files.")
+    ] = None,
+    query_sample: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Sample of the image files.")
+    ] = None,
+    query_porosity: Annotated[
+        float | None, typer.Option(help="Porosity of the image files, a fraction.")
+    ] = None,
+    query_permeability_md: Annotated[
+        float | None, typer.Option(help="Permeability of the image files, millidarcy.")
+    ] = None,
+    query_pixel_size_um: Annotated[
+        float | None, typer.Option(help="Pixel size of the image files, micrometres.")
+    ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(help="Filters in words: 'not from E2, porosity 15-25%, only micro-CT'."),
+    ] = None,
     view: Annotated[
         ViewChoice | None,
         typer.Option(help="three-rows: same sample, same reservoir, other reservoirs."),
     ] = None,
     output: Annotated[AnswerFormat, typer.Option("--format")] = AnswerFormat.TABLE,
     sheet: Sheet = None,
+    report: Report = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Compare with another indexed model.")
+    ] = None,
     library: Library = None,
     raw: Annotated[
         str | None, typer.Option(help="Layout of headerless volumes, as of `inspect`.")
@@ -125,7 +156,7 @@ def search(  # noqa: PLR0913  a command's options
     """Find the indexed slices that are most like an image, a scan or a slice."""
     from encoder.ranking import GroupBy  # noqa: PLC0415  heavy
     from search_ui.command import Output, Reading, parse_queries, run_search  # noqa: PLC0415
-    from search_ui.requests import Filters, PropertyRange, SearchRequest  # noqa: PLC0415
+    from search_ui.requests import Filters, PropertyRange, SearchRequest, Told  # noqa: PLC0415
 
     filters = Filters(
         only_reservoirs=tuple(only_reservoir or ()),
@@ -138,7 +169,14 @@ def search(  # noqa: PLR0913  a command's options
         ranges=tuple(map(PropertyRange.parse, where or ())),
         keep_unmeasured=unmeasured is Unmeasured.KEEP,
     )
-    reading = Reading(library=library, raw=raw, dataset=dataset)
+    told = Told(
+        reservoir=query_reservoir,
+        sample=query_sample,
+        porosity=query_porosity,
+        permeability_md=query_permeability_md,
+        pixel_size_um=query_pixel_size_um,
+    )
+    reading = Reading(library=library, raw=raw, dataset=dataset, told=told, region=region)
     request = SearchRequest(
         queries=parse_queries(queries, reading),
         k=k,
@@ -149,4 +187,40 @@ def search(  # noqa: PLR0913  a command's options
         include_own_sample=include_own_sample,
         three_rows=view is ViewChoice.THREE_ROWS,
     )
-    raise typer.Exit(run_search(request, Output(form=output.value, sheet=sheet)))
+    target = Output(form=output.value, sheet=sheet, report=report)
+    raise typer.Exit(run_search(request, target, words=words, against=against))
+
+
+@app.command()
+def ui(
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default="LITHOSCOPE_UI__HOST")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port.", show_default="LITHOSCOPE_UI__PORT"),
+    ] = None,
+) -> None:
+    """Serve the pages alone, until Ctrl-C: `lithoscope up` indexes what comes as well."""
+    from search_ui.serving import run_ui  # noqa: PLC0415  heavy
+
+    raise typer.Exit(run_ui(host=host, port=port))
+
+
+@app.command()
+def scans(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY|WORD...]",
+            help="One scan by its key with all its slices, or words of the scans to list.",
+        ),
+    ] = None,
+    *,
+    output: Annotated[AnswerFormat, typer.Option("--format")] = AnswerFormat.TABLE,
+) -> None:
+    """List what is indexed: reservoirs, samples, scans, and what is known of them."""
+    from search_ui.command import run_scans  # noqa: PLC0415  heavy
+
+    raise typer.Exit(run_scans(words or [], output.value))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from encoder.ranking import GroupBy
 from infra.filters import And, Filter, In, NotIn, Or, Range
+from search_ui.chips import exclude_chip, modality_chip, only_chip, quoted, range_chip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,20 +29,21 @@ class Step:
 
 def steps_of(filters: Filters) -> list[Step]:
     """Filters of a request, one after the other; those that ask for nothing are left out."""
-    texts = (
-        ("only reservoir", "reservoir", filters.only_reservoirs, In),
-        ("not reservoir", "reservoir", filters.exclude_reservoirs, NotIn),
-        ("only sample", "sample", filters.only_samples, In),
-        ("not sample", "sample", filters.exclude_samples, NotIn),
-        ("only object", "object_key", filters.only_objects, In),
-        ("not object", "object_key", filters.exclude_objects, NotIn),
-        ("modality", "modality", filters.modalities, In),
-    )
-    found = [
-        Step(f"{words} {', '.join(values)}", kind(column, values))
-        for words, column, values, kind in texts
-        if values
-    ]
+    found: list[Step] = []
+    for kind, column, only, excluded in (
+        ("reservoir", "reservoir", filters.only_reservoirs, filters.exclude_reservoirs),
+        ("sample", "sample", filters.only_samples, filters.exclude_samples),
+        ("scan", "object_key", filters.only_objects, filters.exclude_objects),
+    ):
+        if only:
+            found.append(Step(only_chip(kind, only).text, In(column, only)))
+        if excluded:
+            first, *others = dict.fromkeys(excluded)
+            words = [exclude_chip(kind, first).text, *map(quoted, others)]
+            found.append(Step(" or ".join(words), NotIn(column, excluded)))
+    ways = filters.modalities
+    if ways:
+        found.append(Step(modality_chip(ways).text, In("modality", ways)))
     keep = filters.keep_unmeasured
     return found + [Step(_words(each, keep), _range(each, keep)) for each in filters.ranges]
 
@@ -122,6 +124,4 @@ def _range(asked: PropertyRange, keep_unmeasured: bool) -> Range:  # noqa: FBT00
 
 
 def _words(asked: PropertyRange, keep_unmeasured: bool) -> str:  # noqa: FBT001  likewise
-    low = "" if asked.low is None else f"{asked.low:g}"
-    high = "" if asked.high is None else f"{asked.high:g}"
-    return f"{asked.name}={low}:{high}" + (" or not measured" if keep_unmeasured else "")
+    return range_chip(asked).text + (" or not measured" if keep_unmeasured else "")

@@ -6,39 +6,39 @@ it is what ingest would make of it, together with that of every indexed scan of 
 
 from __future__ import annotations
 
-import hashlib
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoder.commands.collect import ScanFile, collect_scans
-from encoder.commands.reading import Libraries
 from encoder.errors import printable
-from encoder.metadata.problems import MetadataError
-from encoder.object_keys import SCANS_PREFIX, ObjectKeyError, key_of_file
+from encoder.object_keys import SCANS_PREFIX
 from encoder.ranking import Origin
-from infra.bucket_metadata import BucketMetadata
-from infra.filters import In
 from infra.pictures import preview_key
-from search_ui.requests import FileQuery, ObjectQuery, Query, SearchError
+from infra.stored_scans import file_name, read_options
+from search_ui.encoding import FilePart
+from search_ui.file_identity import Identifier
+from search_ui.places import size_um
+from search_ui.requests import FileQuery, ObjectQuery, Query, SearchError, UploadQuery
 from search_ui.results import QueryFacts
-from search_ui.rock_properties import of_file, of_rows
+from search_ui.rock_properties import of_file, of_rows, predicted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from encoder.metadata.records import ScanMetadata
-    from infra.indexing.records import ScanRecord
-    from infra.model_versions import ModelVersion
+    from encoder.inference import Encoded
+    from encoder.regions import Region
+    from infra.indexing.records import ScanRecord, SliceRow
     from infra.site import Site
     from search_ui.catalogue import Catalogue
     from search_ui.encoding import QueryEncoder
-
-_CHUNK = 1 << 20
+    from search_ui.fetched_files import FetchedFiles
+    from search_ui.kept_queries import KeptFile, KeptQueries
+    from search_ui.live import LiveModel
+    from search_ui.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,15 +68,19 @@ class Lookup:
         site: The installation.
         catalogue: What is indexed.
         encoder: Encodes files.
-        version: The live model; None where it is not published.
-        problem: Then, why.
+        kept: Uploaded files.
+        fetched: Local copies of indexed scans.
+        live: The live model, or why there is none.
+        watch: Measures what is done to files.
     """
 
     site: Site
     catalogue: Catalogue
     encoder: QueryEncoder
-    version: ModelVersion | None
-    problem: str
+    kept: KeptQueries
+    fetched: FetchedFiles
+    live: LiveModel
+    watch: Stopwatch
 
     def find(self, query: Query) -> Sought:
         """Look one thing up.
@@ -84,9 +88,47 @@ class Lookup:
         Raises:
             LithoscopeError: There is no such file or scan, or it can't be used.
         """
+        if isinstance(query, UploadQuery):
+            with self.kept.open(query.token) as file:
+                return self._file(of_upload(query, file))
         return self._file(query) if isinstance(query, FileQuery) else self._object(query)
 
     def _object(self, query: ObjectQuery) -> Sought:
+        record, pairs = self._indexed(query)
+        rows = [row for row, _ in pairs]
+        shown = rows[len(rows) // 2]
+        size = size_um(shown)
+        number = "" if query.slice_index is None else f"#{query.slice_index}"
+        name = f"{query.object_key}{number}"
+        vectors, properties = np.stack([vector for _, vector in pairs]), of_rows(rows)
+        if query.region is not None:
+            encoded = self._part_of(query, record, rows=rows)
+            vectors, properties = encoded.vectors, predicted(properties, encoded)
+        facts = QueryFacts(
+            name=name,
+            n_slices=len(vectors),
+            reservoir=record.reservoir,
+            sample=record.sample,
+            object_keys=(query.object_key,),
+            properties=properties,
+            picture_key=preview_key(
+                shown.object_key, shown.generation, slice_index=shown.slice_index
+            ),
+            picture_width_um=None if size is None else size[0],
+        )
+        notes = () if record.sample else (_unknown_sample(query.object_key),)
+        return Sought(
+            facts=facts,
+            vectors=vectors,
+            origins=(_origin(record),),
+            row_ids=frozenset(row.row_id for row in rows),
+            notes=(*notes, *_part_notes(name, query.region)),
+        )
+
+    def _indexed(
+        self, query: ObjectQuery
+    ) -> tuple[ScanRecord, Sequence[tuple[SliceRow, NDArray[np.float32]]]]:
+        """An indexed scan, and the slices that are meant with their vectors."""
         collection = self.catalogue.collection
         record = collection.record(query.object_key)
         pairs = collection.slices(query.object_key) if record else []
@@ -102,54 +144,61 @@ class Lookup:
                 f"{query.object_key}#{query.slice_index}: no such slice; it has "
                 f"{pairs[0][0].slice_index} to {pairs[-1][0].slice_index}"
             )
-        shown = wanted[len(wanted) // 2][0]
-        number = "" if query.slice_index is None else f"#{query.slice_index}"
-        facts = QueryFacts(
-            name=f"{query.object_key}{number}",
-            n_slices=len(wanted),
-            reservoir=record.reservoir,
-            sample=record.sample,
-            object_keys=(query.object_key,),
-            properties=of_rows(row for row, _ in wanted),
-            picture_key=preview_key(
-                shown.object_key, shown.generation, slice_index=shown.slice_index
-            ),
+        return record, wanted
+
+    def _part_of(
+        self, query: ObjectQuery, record: ScanRecord, *, rows: Sequence[SliceRow]
+    ) -> Encoded:
+        """Encode a part of an indexed scan, which is fetched as ingest does."""
+        version = self.live.required()
+        key, objects = query.object_key, self.site.objects
+        limit = self.site.settings.decode.download_mib << 20
+
+        def fetch(folder: Path) -> Path:
+            target = folder / file_name(key)
+            objects.get(key, target, max_bytes=limit, etag=record.etag)
+            return target
+
+        part = FilePart(
+            read=read_options(key, objects.stat(key).user_metadata),
+            slice_index=query.slice_index,
+            region=query.region,
         )
-        notes = () if record.sample else (_unknown_sample(query.object_key),)
-        return Sought(
-            facts=facts,
-            vectors=np.stack([vector for _, vector in wanted]),
-            origins=(_origin(record),),
-            row_ids=frozenset(row.row_id for row, _ in wanted),
-            notes=notes,
-        )
+        pixel_size_um = rows[0].numbers.get("pixel_size_um")
+        with self.fetched.at_hand(f"{key}\0{record.etag}", fetch) as path:
+            return self.encoder.encode(
+                path, version, part=part, pixel_size_um=pixel_size_um, watch=self.watch
+            )
 
     def _file(self, query: FileQuery) -> Sought:
         _check_file(query.path)
-        if self.version is None:
-            raise SearchError(f"{self.problem}; until then, ask by object key")
-        told, metadata, notes = self._told(query)
+        version = self.live.required()
+        identifier = Identifier(site=self.site, catalogue=self.catalogue)
+        identity = identifier.identify(query)
+        metadata, notes = identity.metadata, identity.notes
         encoded = self.encoder.encode(
             query.path,
-            self.version,
-            read=query.read,
-            pixel_size_um=None if metadata is None else metadata.pixel_size_um,
+            version,
+            part=FilePart(read=query.read, slice_index=query.slice_index, region=query.region),
+            pixel_size_um=identifier.pixel_size_um(query, identity),
+            watch=self.watch,
         )
-        twins = self._twins(query.path)
+        twins = identifier.twins(query.path)
+        told = identity.origin
         # A path that names nothing must not cast doubt on what the indexed copy is known to be.
         says_something = told is not None and (told.reservoir or told.sample or not twins)
         origins = dict.fromkeys(
             [*map(_origin, twins), *([told] if told and says_something else [])]
         )
-        named = next((each for each in origins if each.sample is not None), None)
-        if named is None:
-            notes = (*notes, _unknown_sample(str(query.path)))
-        known = named or next(iter(origins), Origin(None, None, ""))
+        known = _known_origin(query, told, origins=tuple(origins))
+        name = query.name or str(query.path)
+        if all(each.sample is None for each in origins):
+            notes = (*notes, _unknown_sample(name, is_upload=query.name is not None))
         rows = [
             row for twin in twins for row, _ in self.catalogue.collection.slices(twin.object_key)
         ]
         facts = QueryFacts(
-            name=str(query.path),
+            name=name if query.slice_index is None else f"{name}#{query.slice_index}",
             n_slices=len(encoded.vectors),
             reservoir=known.reservoir,
             sample=known.sample,
@@ -160,69 +209,61 @@ class Lookup:
             facts=facts,
             vectors=encoded.vectors,
             origins=tuple(origins),
-            row_ids=frozenset(row.row_id for row in rows),
-            notes=notes,
+            row_ids=frozenset(
+                row.row_id for row in rows if query.slice_index in (None, row.slice_index)
+            ),
+            notes=(*notes, *_part_notes(name, query.region)),
         )
 
-    def _twins(self, path: Path) -> list[ScanRecord]:
-        """Indexed scans of the same content: by their etag, a content's hash in most stores."""
-        records = self.catalogue.collection.records(In("etag", _hashes(path)))
-        found = {record.object_key: record for record in records}
-        key = self._key_in_bucket(path)
-        record = self.catalogue.collection.record(key) if key else None
-        if record is not None:
-            found[record.object_key] = record
-        return sorted(found.values(), key=lambda each: each.object_key)
 
-    def _key_in_bucket(self, path: Path) -> str | None:
-        """Key of a file that lies in the bucket's own folder."""
-        settings = self.site.settings
-        if settings.store.kind != "folder":
-            return None
-        folder = os.path.realpath(settings.bucket_folder)
-        inside = os.path.relpath(os.path.realpath(path), folder)
-        key = inside.replace(os.sep, "/")
-        return key if key.startswith(f"{SCANS_PREFIX}/") else None
-
-    def _told(self, query: FileQuery) -> tuple[Origin | None, ScanMetadata | None, tuple[str, ...]]:
-        """Whose the file is and what was measured, as ingest would say: by tables and its path."""
-        key = self._key_in_bucket(query.path)
-        try:
-            if key is not None:
-                found = BucketMetadata.read(self.site.objects).resolve(key)
-                return Origin(found.reservoir, found.sample, key), found, ()
-            files = collect_scans([query.path], library=query.library)
-            file = files[0]
-            metadata = Libraries.of(files).resolve(file, strict=True)
-        except MetadataError as error:
-            problem = "; ".join(map(str, error.problems))
-            note = printable(f"{query.path}: whose it is can't be told ({problem})")
-            return None, None, (note,)
-        key = _key_of(file, metadata.reservoir, sample=metadata.sample)
-        return Origin(metadata.reservoir, metadata.sample, key), metadata, ()
+def of_upload(query: UploadQuery, file: KeptFile) -> FileQuery:
+    """An uploaded file as one that is looked for: its path tells nothing of it."""
+    return FileQuery(
+        path=file.path,
+        read=file.read,
+        name=printable(file.name),
+        told=query.told,
+        slice_index=query.slice_index,
+        region=query.region,
+    )
 
 
-def look_up(lookup: Lookup, queries: tuple[Query, ...]) -> list[Sought]:
-    """Look up everything that a search is given, in order."""
-    return [lookup.find(query) for query in queries]
+def _known_origin(query: FileQuery, told: Origin | None, *, origins: Sequence[Origin]) -> Origin:
+    """What an answer tells of a file: its asker's word first."""
+    if query.told is not None and told is not None and told.sample is not None:
+        return told
+    named = next((each for each in origins if each.sample is not None), None)
+    known = named or next(iter(origins), Origin(None, None, ""))
+    if query.told is not None and query.told.reservoir is not None:
+        known = replace(known, reservoir=query.told.reservoir)
+    return known
 
 
-def _key_of(file: ScanFile, reservoir: str | None, *, sample: str | None) -> str:
-    """The key that ingest would store the file under; empty where it would refuse it."""
-    try:
-        return str(key_of_file(file.inside, reservoir=reservoir, sample=sample))
-    except ObjectKeyError:
-        return ""
+def _part_notes(name: str, region: Region | None) -> tuple[str, ...]:
+    if region is None or region.is_whole:
+        return ()
+    width, height = region.right - region.left, region.bottom - region.top
+    return (
+        printable(
+            f"{name}: a part of {width:.0%} by {height:.0%} is looked for; what it is compared "
+            "with are whole slices"
+        ),
+    )
 
 
 def _origin(record: ScanRecord) -> Origin:
     return Origin(record.reservoir, record.sample, record.object_key)
 
 
-def _unknown_sample(name: str) -> str:
+def _unknown_sample(name: str, *, is_upload: bool = False) -> str:
+    remedy = (
+        "tell its reservoir and sample, or leave its neighbours out by name"
+        if is_upload
+        else "leave others of its sample out by name (--exclude-sample), or name its library "
+        "(--library)"
+    )
     return printable(
-        f"{name}: its sample is not known, so only what is the same scan could be hidden; "
-        "name others of its sample with --exclude-sample, or its library with --library"
+        f"{name}: its sample is not known, so only what is the same scan could be hidden; {remedy}"
     )
 
 
@@ -235,16 +276,3 @@ def _check_file(path: Path) -> None:
             f"{name}: no such file, and no object key (those begin with {SCANS_PREFIX}/); "
             "check the path"
         )
-
-
-def _hashes(path: Path) -> tuple[str, ...]:
-    """What stores may take for etags: SHA-256 (folders), MD5 (S3, of what was put at once)."""
-    digests = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                for digest in digests:
-                    digest.update(chunk)
-    except OSError as error:
-        raise SearchError(f"{path}: can't be read ({error.strerror})") from error
-    return tuple(digest.hexdigest() for digest in digests)

@@ -13,7 +13,7 @@ from infra.indexing.records import NUMBER_COLUMNS
 from search_ui.rock_properties import RockProperties
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from search_ui.results import SearchHit, SearchResult
@@ -48,11 +48,10 @@ def as_json(result: SearchResult) -> str:
 
 
 def as_csv(result: SearchResult) -> str:
-    """Write the hits as CSV, those of views after the others; what is not known is empty."""
-    rows = [_csv_row("hits", hit) for hit in result.hits]
-    rows += [_csv_row(str(view), hit) for view, hits in result.views.items() for hit in hits]
-    hits = (*result.hits, *(hit for shown in result.views.values() for hit in shown))
-    numbers = tuple(hits[0].row.numbers) if hits else NUMBER_COLUMNS
+    """Write what is shown as CSV, `SearchResult.lists`; what is not known is empty."""
+    shown = [(str(view or "hits"), hit) for view, hits in result.lists.items() for hit in hits]
+    rows = [_csv_row(name, hit) for name, hit in shown]
+    numbers = tuple(shown[0][1].row.numbers) if shown else NUMBER_COLUMNS
     names = ("list", "rank", "absolute_rank", "object_key", "slice_index", "reservoir", "sample")
     measures = ("modality", "similarity", "distance", *numbers, "view", "preview_key")
     text = io.StringIO()
@@ -99,8 +98,26 @@ def rank_text(rank: int | None, ranked: int) -> str:
     return f">{ranked:,}" if rank is None else f"{rank:,}"
 
 
+def rank_help(rank: int | None, ranked: int) -> str:
+    """Say what a rank is, and why it is told no further where it isn't."""
+    told = "Rank among all slices, without filters"
+    if rank is not None:
+        return told
+    return f"{told}: beyond {ranked:,}, as far as was counted for this answer"
+
+
+def csv_cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Cells of a line of CSV: no name is a formula to a spreadsheet that opens it."""
+    return {name: _no_formula(value) for name, value in row.items()}
+
+
+def _no_formula(value: Any) -> Any:  # noqa: ANN401  a cell
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value
+
+
 def _csv_row(name: str, hit: SearchHit) -> dict[str, Any]:
-    return {"list": name, **hit.to_dict()}
+    return csv_cells({"list": name, **hit.to_dict()})
 
 
 def _about(result: SearchResult) -> str:
@@ -157,7 +174,16 @@ def _table(hits: Sequence[SearchHit], result: SearchResult) -> list[str]:
             (*cells[:-1], *(value or "–" for value in predicted), cells[-1])
             for cells, predicted in zip(shown, predictions, strict=True)
         ]
-    rows = [names, *shown]
+    return text_table([names, *shown], left=left)
+
+
+def text_table(rows: Sequence[Sequence[str]], *, left: Sequence[int]) -> list[str]:
+    """Lay rows out in columns.
+
+    Args:
+        rows: Cells, the header first.
+        left: Numbers of the columns that begin at the left; figures end at the right.
+    """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(

@@ -7,19 +7,62 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from encoder.errors import LithoscopeError
+from encoder.metadata.problems import NUMBER_RULES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from encoder.planes import ReadOptions
     from encoder.ranking import GroupBy
+    from encoder.regions import Region
 
 MAX_HITS = 1000
 """Most slices, or groups, of an answer."""
 
+NOTHING_LIVE = (
+    "search: nothing is indexed yet; index scans first (`lithoscope ingest PATH --encoder dsnn "
+    "--init seed:0`, or another encoder)"
+)
+
 
 class SearchError(LithoscopeError):
     """A search that can't be answered as it was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What an asker tells of a file; it wins over what the file and its library tell.
+
+    Attributes:
+        reservoir: Formation; None for what else is known.
+        sample: Rock sample, likewise.
+        pixel_size_um: Size of a pixel in micrometres, likewise.
+        porosity: A fraction, likewise.
+        permeability_md: In millidarcy, likewise.
+
+    Raises:
+        SearchError: A number out of its bounds, or an empty name.
+    """
+
+    reservoir: str | None = None
+    sample: str | None = None
+    pixel_size_um: float | None = None
+    porosity: float | None = None
+    permeability_md: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no rock has."""
+        for name in ("reservoir", "sample"):
+            value = getattr(self, name)
+            if value is not None and not value.strip():
+                raise SearchError(f"{name}: an empty name; leave it out where it is not known")
+        for name, rule in NUMBER_RULES.items():
+            value = getattr(self, name)
+            if value is not None and not rule.accepts(value):
+                raise SearchError(
+                    f"{name}: found {value:g}, expected {rule.expected_for(value)}; "
+                    f"{rule.remedy_for(value)}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +73,37 @@ class FileQuery:
         path: The file.
         read: What its reader needs to be told; None for nothing.
         library: Folder of its library; None to look for it.
+        name: What it is called in answers, where its path tells nothing of it; None for its path.
+        told: What the asker tells of it; None for nothing.
+        slice_index: The slice's number; None for all of them.
+        region: Part of the slice, in its scan's grey window; without a slice, of every plane of a
+            volume, or of the whole image. None for all of it.
     """
 
     path: Path
     read: ReadOptions | None = None
     library: Path | None = None
+    name: str | None = None
+    told: Told | None = None
+    slice_index: int | None = None
+    region: Region | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadQuery:
+    """A file that was uploaded, and kept (`search_ui.kept_queries`).
+
+    Attributes:
+        token: What it was kept under.
+        told: As of `FileQuery`.
+        slice_index: Likewise.
+        region: Likewise.
+    """
+
+    token: str
+    told: Told | None = None
+    slice_index: int | None = None
+    region: Region | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +113,15 @@ class ObjectQuery:
     Attributes:
         object_key: The scan.
         slice_index: The slice's number; None for all of them.
+        region: Part of it, as of `FileQuery`; its object is fetched and decoded then.
     """
 
     object_key: str
     slice_index: int | None = None
+    region: Region | None = None
 
 
-Query = FileQuery | ObjectQuery
+Query = FileQuery | UploadQuery | ObjectQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,6 @@ from search_ui.rock_properties import RockProperties
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from infra.indexing.records import SliceRow
 
 _PLAIN = ("object_key", "slice_index", "reservoir", "sample", "modality")
@@ -86,8 +83,8 @@ class QueryFacts:
         sample: Rock sample, or None.
         object_keys: Indexed scans that it is, or that hold the same content.
         properties: What is measured and predicted of it.
-        picture: One of its slices, uint8 (H, W) or (H, W, 3); None for an indexed one.
-        picture_key: Key of its large picture, for an indexed one.
+        picture_key: Key of a large picture of it, for an indexed one.
+        picture_width_um: Width that the picture shows, where that is known.
     """
 
     name: str
@@ -96,8 +93,8 @@ class QueryFacts:
     sample: str | None
     object_keys: tuple[str, ...] = ()
     properties: RockProperties = field(default_factory=RockProperties)
-    picture: NDArray[np.uint8] | None = field(default=None, compare=False)
     picture_key: str | None = None
+    picture_width_um: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON types."""
@@ -127,7 +124,8 @@ class Funnel:
 
     Attributes:
         steps: Each with what it and all before it leave, in order.
-        hidden_own: Slices of the query's own samples that were hidden.
+        hidden_own: Slices of the query's own samples that were hidden; none where the three rows
+            were asked for, since the first is theirs.
         exact: Whether the counts are; else they include scans that are being written.
     """
 
@@ -181,6 +179,8 @@ class SearchResult:
         ranked: Absolute ranks are known up to this one at least.
         model: What the vectors were made by.
         notes: What the asker should know, one line each.
+        neighbours: Distances of the nearest slices that pass the filters, hits or not, by
+            `SliceRow.row_id`; those of scans that are just being written too.
         timings_ms: Milliseconds of each stage, and in all.
     """
 
@@ -193,6 +193,19 @@ class SearchResult:
     model: ModelFacts
     notes: tuple[str, ...]
     timings_ms: Mapping[str, float]
+    neighbours: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def lists(self) -> Mapping[View | None, tuple[SearchHit, ...]]:
+        """What people are shown: the three views where they were asked for, else the hits alone."""
+        shown: dict[View | None, tuple[SearchHit, ...]] = dict(self.views.items())
+        return shown or {None: self.hits}
+
+    @property
+    def shown(self) -> tuple[SearchHit, ...]:
+        """Every slice of `lists`, once."""
+        hits = (hit for each in self.lists.values() for hit in each)
+        return tuple({hit.row.row_id: hit for hit in hits}.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON types: docs/search.md tells every name."""

@@ -35,10 +35,10 @@ _FIRST = 256
 """Rows that are asked for first where only their ranks are wanted."""
 
 _ROWS_AT_ONCE = 2048
-"""Rows that are read at once with all that is known of them, over all slices of a query."""
+"""Rows that are looked through at once with all that is known of them, over what is sent."""
 
 _RANKED_AT_ONCE = MAX_LIMIT
-"""Rows that are ranked at once, over all slices of a query."""
+"""Rows that are ranked at once, over what is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +71,24 @@ class Retrieval:
         is_plain = picker.group_by is None and picker.per_sample is None
         limit = picker.count if is_plain else max(4 * picker.count, 64)
         # Enough for what was picked before, so that every search finds something new.
-        most = max(_ROWS_AT_ONCE // len(self.vectors), picker.count + 1)
+        most = max(_ROWS_AT_ONCE // self._share, picker.count + 1)
         while not picker.is_done:
             limit = min(limit, most, MAX_LIMIT)
             full = without_groups(picker.full, picker.group_by or GroupBy.SAMPLE)
             picker.take(self._nearest(all_of(where, full), limit=limit))
             limit *= 4
         return picker.picked
+
+    def neighbours(self, count: int, where: Filter | None) -> dict[str, float]:
+        """Distances of the nearest slices that pass a filter, by row.
+
+        Args:
+            count: How many; less of a query of so many slices that each answer has to be sent.
+            where: Filter, or None.
+        """
+        count = max(1, min(count, MAX_LIMIT // self._share))
+        found = self.collection.nearest_stored(self.vectors, limit=count, where=where)
+        return {identity: distance for distance, identity in found}
 
     def rank(self, picked: Sequence[Found], *, is_clean: bool) -> tuple[list[int | None], int]:
         """Rank slices among all that are committed.
@@ -90,8 +101,8 @@ class Retrieval:
             Absolute ranks, None beyond what was looked through; and how many were.
         """
         identities = [each.identity for each in picked]
-        limit = _FIRST if len(self.vectors) == 1 else _FIRST // 4
-        most = min(MAX_LIMIT, max(_RANKED_AT_ONCE // len(self.vectors), limit))
+        limit = _FIRST
+        most = max(_RANKED_AT_ONCE // self._share, limit)
         while True:
             order, is_whole = self._order(limit, is_clean=is_clean)
             ranks = absolute_ranks(identities, order)
@@ -106,24 +117,19 @@ class Retrieval:
         return order, found.is_whole
 
     def _nearest(self, where: Filter | None, *, limit: int) -> Nearest[Hit]:
-        lists = self.collection.search_many(self.vectors, limit=limit, where=where)
-        return merge(
-            [
-                [Candidate(self.scale.cost(hit.distance), hit.row.row_id, hit) for hit in hits]
-                for hits in lists
-            ],
-            limit=limit,
-        )
+        hits = self.collection.search_any(self.vectors, limit=limit, where=where)
+        found = [Candidate(self.scale.cost(hit.distance), hit.row.row_id, hit) for hit in hits]
+        return merge([found], limit=limit)
 
     def _everything(self, limit: int) -> Nearest[None]:
-        lists = self.collection.nearest_stored(self.vectors, limit=limit)
-        return merge(
-            [
-                [Candidate(self.scale.cost(measure), identity, None) for measure, identity in hits]
-                for hits in lists
-            ],
-            limit=limit,
-        )
+        hits = self.collection.nearest_stored(self.vectors, limit=limit)
+        found = [Candidate(self.scale.cost(measure), identity, None) for measure, identity in hits]
+        return merge([found], limit=limit)
+
+    @property
+    def _share(self) -> int:
+        """Rows that are sent for each one of an answer."""
+        return 1 if self.collection.merges else len(self.vectors)
 
 
 def new_picker(

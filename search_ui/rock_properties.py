@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,11 +30,6 @@ class RockProperties:
     predicted_porosity: float | None = None
     predicted_permeability_md: float | None = None
 
-    @property
-    def is_predicted(self) -> bool:
-        """Whether anything is."""
-        return not (self.predicted_porosity is None and self.predicted_permeability_md is None)
-
     def to_dict(self) -> dict[str, float | None]:
         """Return them by name."""
         return asdict(self)
@@ -44,10 +39,10 @@ def of_rows(rows: Iterable[SliceRow]) -> RockProperties:
     """Read properties out of the indexed slices of a scan."""
     numbers = [row.numbers for row in rows]
     return RockProperties(
-        porosity=_mean(each.get("porosity") for each in numbers),
-        permeability_md=_geometric_mean(each.get("permeability_md") for each in numbers),
-        predicted_porosity=_mean(each.get("predicted_porosity") for each in numbers),
-        predicted_permeability_md=_geometric_mean(
+        porosity=mean(each.get("porosity") for each in numbers),
+        permeability_md=geometric_mean(each.get("permeability_md") for each in numbers),
+        predicted_porosity=mean(each.get("predicted_porosity") for each in numbers),
+        predicted_permeability_md=geometric_mean(
             each.get("predicted_permeability_md") for each in numbers
         ),
     )
@@ -69,8 +64,17 @@ def of_file(
     return RockProperties(
         porosity=indexed.porosity if porosity is None else porosity,
         permeability_md=indexed.permeability_md if permeability is None else permeability,
-        predicted_porosity=_mean(_known(encoded.porosity)),
-        predicted_permeability_md=_geometric_mean(_known(encoded.permeability_md)),
+        predicted_porosity=mean(_known(encoded.porosity)),
+        predicted_permeability_md=geometric_mean(_known(encoded.permeability_md)),
+    )
+
+
+def predicted(known: RockProperties, encoded: Encoded) -> RockProperties:
+    """What is known, with what the model makes of some slices in place of former predictions."""
+    return replace(
+        known,
+        predicted_porosity=mean(_known(encoded.porosity)),
+        predicted_permeability_md=geometric_mean(_known(encoded.permeability_md)),
     )
 
 
@@ -78,15 +82,16 @@ def _known(values: Iterable[float] | None) -> list[float]:
     return [] if values is None else [float(value) for value in values]
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def mean(values: Iterable[float | None]) -> float | None:
+    """Mean of what is known; None where nothing is."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     return math.fsum(known) / len(known) if known else None
 
 
-def _geometric_mean(values: Iterable[float | None]) -> float | None:
+def geometric_mean(values: Iterable[float | None]) -> float | None:
     """Permeabilities are averaged by their logarithms; one of 0 makes the mean 0."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if known and min(known) <= 0:
         return 0.0
-    mean = _mean(math.log(value) for value in known)
-    return None if mean is None else math.exp(mean)
+    logarithm = mean(math.log(value) for value in known)
+    return None if logarithm is None else math.exp(logarithm)

@@ -8,10 +8,7 @@ Every answer is about the collection that the alias names at that moment.
 
 from __future__ import annotations
 
-import threading
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -20,9 +17,9 @@ from encoder.ranking import View, view_of
 from encoder.similarity import SimilarityScale
 from infra.filters import NotIn
 from infra.indexing.schema import KEY
-from infra.model_versions import ModelRegistryError, ModelVersion
-from search_ui.catalogue import Catalogue
-from search_ui.encoding import QueryEncoder
+from search_ui.encoding import PICTURE_SIDE, FilePart, QueryEncoder
+from search_ui.fetched_files import FetchedFiles
+from search_ui.file_identity import Identifier
 from search_ui.filtering import (
     all_of,
     of_other_reservoirs,
@@ -31,8 +28,11 @@ from search_ui.filtering import (
     steps_of,
     without_samples,
 )
-from search_ui.looking_for import Lookup, Sought
-from search_ui.requests import FileQuery, SearchError, SearchRequest
+from search_ui.kept_queries import KeptQueries
+from search_ui.library import Library
+from search_ui.live import LiveCollection
+from search_ui.looking_for import Lookup, Sought, of_upload
+from search_ui.requests import FileQuery, SearchRequest, UploadQuery
 from search_ui.results import (
     Funnel,
     FunnelStep,
@@ -42,50 +42,20 @@ from search_ui.results import (
     origin_of,
 )
 from search_ui.retrieval import Found, Retrieval, new_picker
+from search_ui.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from encoder.ranking import Origin
     from infra.filters import Filter
     from infra.site import Site
-
-NOTHING_LIVE = (
-    "search: nothing is indexed yet; index scans first (`lithoscope ingest PATH --encoder dsnn "
-    "--init seed:0`, or another encoder)"
-)
+    from search_ui.live import Live
+    from search_ui.query_pictures import QueryPicture
 
 
-class Stopwatch:
-    """Milliseconds of each stage."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self._stages: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Measure a stage."""
-        start = time.perf_counter()
-        yield
-        spent = (time.perf_counter() - start) * 1000
-        self._stages[name] = self._stages.get(name, 0.0) + spent
-
-    def read(self) -> dict[str, float]:
-        """Every stage, and ``total``, to a tenth of a millisecond."""
-        total = (time.perf_counter() - self._start) * 1000
-        return {name: round(spent, 1) for name, spent in (self._stages | {"total": total}).items()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Live:
-    """The live collection, as long as it is."""
-
-    catalogue: Catalogue
-    version: ModelVersion | None
-    problem: str
+NEIGHBOURS = 200
+"""Slices whose distances are told, beside those that are shown."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +63,7 @@ class _Search:
     """One search on its way."""
 
     request: SearchRequest
-    live: _Live
+    live: Live
     sought: list[Sought]
     retrieval: Retrieval
     watch: Stopwatch
@@ -118,19 +88,38 @@ class _Search:
         """Leaves the query's own samples out, unless they are wanted."""
         return None if self.request.include_own_sample else without_samples(self.origins)
 
+    @property
+    def left_out(self) -> Filter | None:
+        """Leaves out what is shown nowhere: with the three rows, the first is of its sample."""
+        return self.not_itself if self.request.three_rows else self.hidden
+
 
 class SearchService:
     """Answers searches as long as it is open. Any thread may ask.
 
     Attributes:
         site: The installation.
+        kept: Files that were uploaded to be looked for.
+        library: What is indexed.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(
+        self, site: Site, *, collection: str | None = None, kept: KeptQueries | None = None
+    ) -> None:
+        """Answer searches of a site.
+
+        Args:
+            site: The installation.
+            collection: The collection to search; None for whichever is live.
+            kept: Uploaded files of another service, which closes them; None for an own one.
+        """
         self.site = site
+        self._owns_kept = kept is None
+        self.kept = kept or KeptQueries(site)
+        self.library = Library(site)
+        self._fetched = FetchedFiles()
         self._encoder = QueryEncoder(site)
-        self._lock = threading.Lock()
-        self._opened: _Live | None = None
+        self._live = LiveCollection(site, collection)
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +130,9 @@ class SearchService:
     def close(self) -> None:
         """End what the service started; the site stays open."""
         self._encoder.close()
+        if self._owns_kept:
+            self.kept.close()
+        self._fetched.close()
 
     def open(self) -> None:
         """Open the live collection ahead of the first search, and count what is in it.
@@ -148,7 +140,7 @@ class SearchService:
         Raises:
             SearchError: No collection is live.
         """
-        catalogue = self._live().catalogue
+        catalogue = self._live.current().catalogue
         catalogue.is_clean(catalogue.collection.count_stored())
 
     def load(self) -> None:
@@ -157,9 +149,21 @@ class SearchService:
         Raises:
             LithoscopeError: It is missing or damaged.
         """
-        version = self._live().version
+        version = self._live.current().model.version
         if version is not None:
             self._encoder.load(version)
+
+    def warm_up(self) -> None:
+        """Have all at hand that the first search, or the first look at a page, would wait for.
+
+        Raises:
+            LithoscopeError: Nothing is live, or the model is missing or damaged.
+        """
+        self.open()
+        self.library.overview()
+        version = self._live.current().model.version
+        if version is not None:
+            self._encoder.warm_up(version)
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Answer a search.
@@ -173,11 +177,14 @@ class SearchService:
         with watch.stage("search"):
             picked = self._pick(search, all_of(search.where, search.hidden))
             views = self._views(search) if request.three_rows else {}
+            near = search.retrieval.neighbours(NEIGHBOURS, all_of(search.where, search.left_out))
         with watch.stage("rank"):
             shown = {each.identity: each for found in (picked, *views.values()) for each in found}
             ranks, ranked = self._ranks(search, list(shown.values()))
         with watch.stage("count"):
-            funnel = _funnel(search, shown=len(picked))
+            lists = views.values() if request.three_rows else [picked]
+            shown_ids = {each.identity for found in lists for each in found}
+            funnel = _funnel(search, shown=len(shown_ids))
 
         def told(found: list[Found]) -> tuple[SearchHit, ...]:
             return _hits(found, search=search, ranks=ranks)
@@ -194,42 +201,32 @@ class SearchService:
             model=_model_facts(search),
             notes=tuple(dict.fromkeys([*search.notes, *_notes(search)])),
             timings_ms=watch.read(),
+            neighbours=near,
         )
 
-    def picture(self, query: FileQuery) -> NDArray[np.uint8]:
+    def draw(self, query: FileQuery | UploadQuery, *, max_side: int = PICTURE_SIDE) -> QueryPicture:
         """Draw a slice of a file that is looked for, for people to look at.
+
+        Args:
+            query: The file; its slice and its region, or the middle slice of a volume, or the
+                whole of a 2D image.
+            max_side: Longest side of the picture, in pixels.
 
         Raises:
             LithoscopeError: The file can't be used, or the model is missing.
         """
-        live = self._live()
-        if live.version is None:
-            raise SearchError(live.problem)
-        return self._encoder.picture(query.path, live.version, read=query.read)
-
-    def _live(self) -> _Live:
-        """The live collection: another one than before as soon as the alias is switched."""
-        name = self.site.index.live()
-        if name is None:
-            raise SearchError(NOTHING_LIVE)
-        with self._lock:
-            opened = self._opened
-            if opened is not None and opened.catalogue.collection.name == name:
-                if opened.version is not None:
-                    return opened
-                catalogue = opened.catalogue
-            else:
-                catalogue = Catalogue(self.site.index.open(name))
-            version, problem = None, ""
-            try:
-                version = self.site.models.of_collection(name)
-            except ModelRegistryError as error:  # one that is mended is found by the next search
-                problem = str(error)
-            self._opened = _Live(catalogue=catalogue, version=version, problem=problem)
-            return self._opened
+        if isinstance(query, UploadQuery):
+            with self.kept.open(query.token) as file:
+                return self.draw(of_upload(query, file), max_side=max_side)
+        live = self._live.current()
+        part = FilePart(read=query.read, slice_index=query.slice_index, region=query.region)
+        drawn = self._encoder.draw(query.path, live.model.required(), part=part, max_side=max_side)
+        identifier = Identifier(site=self.site, catalogue=live.catalogue)
+        told = identifier.pixel_size_um(query, identifier.identify(query))
+        return drawn if told is None else replace(drawn, pixel_size_um=told)
 
     def _prepared(self, request: SearchRequest, watch: Stopwatch) -> _Search:
-        live = self._live()
+        live = self._live.current()
         catalogue = live.catalogue
         collection = catalogue.collection
         catalogue.check(request.filters)
@@ -237,8 +234,10 @@ class SearchService:
             site=self.site,
             catalogue=catalogue,
             encoder=self._encoder,
-            version=live.version,
-            problem=live.problem,
+            kept=self.kept,
+            fetched=self._fetched,
+            live=live.model,
+            watch=watch,
         )
         sought = [lookup.find(query) for query in request.queries]
         vectors = np.concatenate([each.vectors for each in sought])
@@ -314,12 +313,13 @@ def _funnel(search: _Search, *, shown: int) -> Funnel:
     collection = search.retrieval.collection
     steps = [FunnelStep(step="indexed", slices=search.stored)]
     so_far: Filter | None = None
-    hidden = 0
-    if search.hidden is not None:
-        so_far = search.hidden
+    has_rows, hidden = search.request.three_rows, 0
+    if search.left_out is not None:
+        so_far = search.left_out
         left = collection.count_stored(so_far)
-        hidden = max(search.stored - left, 0)
-        steps.append(FunnelStep(step="not the query's own sample", slices=left))
+        hidden = 0 if has_rows else max(search.stored - left, 0)
+        name = "not the query itself" if has_rows else "not the query's own sample"
+        steps.append(FunnelStep(step=name, slices=left))
     for step in steps_of(search.request.filters):
         so_far = all_of(so_far, step.where)
         steps.append(FunnelStep(step=step.name, slices=collection.count_stored(so_far)))
@@ -328,7 +328,7 @@ def _funnel(search: _Search, *, shown: int) -> Funnel:
 
 
 def _model_facts(search: _Search) -> ModelFacts:
-    version, collection = search.live.version, search.retrieval.collection
+    version, collection = search.live.model.version, search.retrieval.collection
     return ModelFacts(
         bundle_id=None if version is None else version.bundle_id,
         init=None if version is None else version.init,
@@ -340,8 +340,8 @@ def _model_facts(search: _Search) -> ModelFacts:
 
 def _notes(search: _Search) -> list[str]:
     notes = [note for each in search.sought for note in each.notes]
-    if search.live.version is None:
-        notes.append(search.live.problem)
+    if search.live.model.version is None:
+        notes.append(search.live.model.problem)
     if not search.is_clean:
         notes.append("scans are being written: counts include what is not committed yet")
     if search.request.three_rows and not any(each.reservoir for each in search.origins):

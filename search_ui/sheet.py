@@ -21,6 +21,7 @@ from encoder.sheets import (
     shorten,
 )
 from infra.store_errors import StoreError
+from search_ui.places import size_um
 from search_ui.printing import NOT_MEASURED, VIEW_TITLES, permeability_text, rank_text
 from search_ui.rock_properties import of_rows
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from infra.object_store import ObjectStore
+    from search_ui.query_pictures import QueryPicture
     from search_ui.results import QueryFacts, SearchHit, SearchResult
     from search_ui.rock_properties import RockProperties
 
@@ -50,7 +52,7 @@ class SheetRow:
 
 
 def result_sheet(
-    result: SearchResult, objects: ObjectStore, *, pictures: Sequence[NDArray[np.uint8] | None] = ()
+    result: SearchResult, objects: ObjectStore, *, pictures: Sequence[QueryPicture | None] = ()
 ) -> Image.Image:
     """Draw an answer.
 
@@ -68,12 +70,8 @@ def result_sheet(
         for facts, picture in zip(result.queries, known, strict=True)
     ]
     rows = [SheetRow(title=_query_title(result), cells=query)]
-    lists = (
-        {VIEW_TITLES[view]: hits for view, hits in result.views.items()}
-        if result.views
-        else {"most alike": result.hits}
-    )
-    for title, hits in lists.items():
+    for view, hits in result.lists.items():
+        title = "most alike" if view is None else VIEW_TITLES[view]
         cells = [_hit_cell(hit, objects, ranked=result.ranked) for hit in hits]
         rows.append(SheetRow(title=title if hits else f"{title}: none", cells=cells))
     return draw_rows(rows)
@@ -115,19 +113,19 @@ def _query_title(result: SearchResult) -> str:
     return f"query · {name}{init} · below: similarity · rank among all slices, rock, its properties"
 
 
-def _query_cell(
-    facts: QueryFacts, picture: NDArray[np.uint8] | None, *, objects: ObjectStore
-) -> Cell:
-    pixels = picture
+def _query_cell(facts: QueryFacts, picture: QueryPicture | None, *, objects: ObjectStore) -> Cell:
+    pixels = None if picture is None else picture.pixels
+    width_um = facts.picture_width_um if picture is None else picture.width_um
     if pixels is None and facts.picture_key is not None:
         pixels = read_picture(objects, facts.picture_key)
     names = f"{facts.reservoir or 'reservoir?'} · {facts.sample or 'sample?'}"
     lines = (names, facts.name.rsplit("/", 1)[-1], _properties_text(facts.properties))
-    return Cell(lines=lines, pixels=pixels)
+    return Cell(lines=lines, pixels=pixels, width_um=width_um)
 
 
 def _hit_cell(hit: SearchHit, objects: ObjectStore, *, ranked: int) -> Cell:
     row = hit.row
+    size = size_um(row)
     rank = rank_text(hit.absolute_rank, ranked)
     return Cell(
         lines=(
@@ -136,6 +134,7 @@ def _hit_cell(hit: SearchHit, objects: ObjectStore, *, ranked: int) -> Cell:
             _properties_text(of_rows([row])),
         ),
         pixels=read_picture(objects, hit.thumbnail_key),
+        width_um=None if size is None else size[0],
     )
 
 
@@ -156,12 +155,24 @@ def _values_text(porosity: float | None, permeability_md: float | None) -> str:
 
 
 def read_picture(objects: ObjectStore, key: str) -> NDArray[np.uint8] | None:
-    """Read a slice's picture; None where it is missing or damaged."""
+    """Read a slice's picture; None where it can't be had."""
     try:
-        content = objects.read(key)
+        return stored_picture(objects, key)
+    except StoreError:
+        return None
+
+
+def stored_picture(objects: ObjectStore, key: str) -> NDArray[np.uint8] | None:
+    """Read a slice's picture; None where it is damaged.
+
+    Raises:
+        StoreError: It is missing, or the store is away: it may be there later.
+    """
+    content = objects.read(key)
+    try:
         with Image.open(io.BytesIO(content)) as picture:
             if picture.width * picture.height > _PIXELS:
                 return None
             return np.asarray(picture.convert("RGB"))
-    except (StoreError, UnidentifiedImageError, OSError):
+    except (UnidentifiedImageError, OSError):
         return None

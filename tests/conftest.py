@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,11 +30,21 @@ pytest.register_assert_rewrite(
     "index_contract",
     "ingest_site",
     "object_stores",
+    "search_site",
     "search_world",
     "stack_parts",
     "stack_site",
     "sweep_site",
+    "ui_server",
 )
+
+
+@pytest.fixture(autouse=True)
+def _own_main() -> Iterator[None]:
+    """Streamlit's tester leaves its script as ``__main__``, which new processes would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 OURS = {"encoder", "infra", "trainer", "ingest_worker", "search_ui", "lithoscope", "celery"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from infra.indexing.records import IndexedScan, ScanRecord, SliceRow
 from infra.quarantine import QuarantineRecord
 from infra.settings import Settings
 from infra.site import Site
+from infra.store_errors import StoreAwayError
 from infra.vector_index import VectorIndex
 
 if TYPE_CHECKING:
@@ -25,6 +26,24 @@ if TYPE_CHECKING:
     from infra.model_registry import ModelVersion
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class AwayStore(FolderStore):
+    """A folder that a test can take away."""
+
+    is_away = False
+    stores_before_it_is_away = 99
+
+    def put(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  the store's own
+        self.stores_before_it_is_away -= 1
+        if self.stores_before_it_is_away < 0:
+            raise StoreAwayError(f"{self.root}: the object store does not answer; try again later")
+        return super().put(*arguments, **options)
+
+    def pages(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  the store's own
+        if self.is_away:
+            raise StoreAwayError(f"{self.root}: the object store does not answer; try again later")
+        return super().pages(*arguments, **options)
 
 
 @contextmanager

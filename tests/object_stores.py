@@ -1,8 +1,4 @@
-"""The stores that the object store is tested on: a folder, moto's S3 server, a real MinIO server.
-
-MinIO's binary is taken from PATH or from MINIO_BIN. Without it its tests are skipped; on CI (CI is
-set) that is a failure, unless MINIO_BIN=none says that it can't be had there.
-"""
+"""The stores that the object store is tested on: a folder, moto's S3 server, a MinIO server."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ import hashlib
 import http.client
 import os
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -25,6 +20,7 @@ from pydantic import SecretStr
 from infra.folder_store import FolderStore
 from infra.s3_store import S3Store
 from infra.settings import StoreSettings
+from programs import minio_binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,18 +95,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def minio_binary() -> str:
-    named = os.environ.get("MINIO_BIN")
-    if named == "none":
-        pytest.skip("MINIO_BIN=none: no MinIO server can be had here")
-    found = shutil.which(named or "minio")
-    if found is None and (named or os.environ.get("CI")):
-        pytest.fail("no MinIO server: install `minio`, or name it in MINIO_BIN (none: do without)")
-    if found is None:
-        pytest.skip("no `minio` on PATH and none in MINIO_BIN")
-    return found
 
 
 @pytest.fixture(scope="session")

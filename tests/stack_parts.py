@@ -1,14 +1,9 @@
-"""Real servers of the stack, on free ports, that tests may kill and start again.
-
-Redis is taken from PATH or from REDIS_BIN, MinIO as in `object_stores`. Without one its tests are
-skipped; on CI (CI is set) that is a failure.
-"""
+"""Real servers of the stack, on free ports, that tests may kill and start again."""
 
 from __future__ import annotations
 
 import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +24,8 @@ from encoder.preprocess import Preprocessing
 from encoder.slicing import Slicing
 from infra.settings import Settings
 from infra.settings_groups import BrokerSettings, StoreSettings, WorkSettings
-from object_stores import answers, free_port, minio_binary
+from object_stores import answers, free_port
+from programs import minio_binary, redis_binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,16 +37,6 @@ SECONDS_TO_START = 180.0
 
 PASSWORD = "a-password/of:tests@only"  # noqa: S105  no one's; with signs that addresses don't take
 ARN_ID = "LITHOSCOPE"
-
-
-def redis_binary() -> str:
-    named = os.environ.get("REDIS_BIN")
-    found = shutil.which(named or "redis-server") or shutil.which("valkey-server")
-    if found is None and (named or os.environ.get("CI")):
-        pytest.fail("no Redis server: `apt-get install redis-server`, or name it in REDIS_BIN")
-    if found is None:
-        pytest.skip("no `redis-server` on PATH and none in REDIS_BIN")
-    return found
 
 
 def wait_until(is_so: Callable[[], object], seconds: float = SECONDS_TO_START) -> None:

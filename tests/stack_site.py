@@ -22,7 +22,7 @@ from infra.native_stack.secrets_file import new_secrets
 from infra.native_stack.stack import NativeStack
 from infra.native_stack.state import StackState
 from infra.settings import PREFIX
-from object_stores import minio_binary
+from programs import minio_binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +47,7 @@ def planned(
     """A stack that is not started; its secrets are its own."""
     minio_binary()  # skips where MinIO can't be had
     variables = {**os.environ, **QUICK, **new_secrets(), **(changes or {})}
+    scale = {"ui": 0, **(scale or {})}  # pages take a while to start, and few tests look at them
     plan = make_plan(folder, [COMPOSE], variables=variables, scale=scale)
     try:
         require_programs(list(plan.services.values()))
@@ -54,7 +55,7 @@ def planned(
         if os.environ.get("CI"):
             pytest.fail(str(error))
         pytest.skip(str(error))
-    return NativeStack(plan, StackState(scale=scale or {}))
+    return NativeStack(plan, StackState(scale=scale))
 
 
 @contextlib.contextmanager

@@ -210,7 +210,8 @@ def test_three_rows_on_a_sheet_and_in_a_table(site: Site, tmp_path: Path) -> Non
     told, _ = site.run("search", query, "--view", "three-rows", "--sheet", sheet)
     assert "same reservoir, other samples:" in told
     assert "not measured" in told
-    assert "6 of the query's own sample hidden" in told
+    assert "11 indexed → 6 not the query itself → 6 shown" in told
+    assert "own sample hidden" not in told
     assert "untrained, seed:3" in told
     with Image.open(sheet) as drawn:
         pixels = np.asarray(drawn.convert("L"))
@@ -263,3 +264,79 @@ def test_nothing_is_indexed_yet(tmp_path: Path, site: Site) -> None:
     assert "index scans first" in str(empty.refusal("scans/E1/S2/a.png"))
     assert "index scans first" in str(empty.refusal(site.rocks / "E1/S2/a.png"))
     empty.run("down")
+
+
+def test_filters_in_words(site: Site) -> None:
+    query = site.rocks / "E1/S1/thin.png"
+    words = "not from reservoir E2; at most 1 per sample, 2 hits"
+    found = site.search(query, "--words", words)
+    options = ("--exclude-reservoir", "E2", "--per-sample", 1, "-k", 2)
+    assert found["hits"] == site.search(query, *options)["hits"]
+    own = site.search("scans/E1/S1/thin.png", "--words", "exclude this reservoir")
+    assert {hit["reservoir"] for hit in own["hits"]} == {"E2", "E3"}
+    error = site.refusal(query, "--words", "not from E22, 5 hits")
+    assert str(error) == "--words: not understood: \"not from E22\": did you mean 'E2'?"
+
+
+def test_a_part_and_a_slice_of_a_file(site: Site) -> None:
+    volume = site.rocks / "E1/S1/volume.tif"
+    one = site.search(f"{volume}#1", "--region", "0,0,0.5,0.5")
+    assert one["query"][0]["n_slices"] == 1
+    assert any("a part of 50% by 50%" in note for note in one["notes"])
+    same = site.search("scans/E1/S1/volume.tif#1", "--region", "0,0,0.5,0.5")
+    assert [hit["distance"] for hit in same["hits"]] == pytest.approx(
+        [hit["distance"] for hit in one["hits"]], rel=1e-3
+    )
+    assert "expected LEFT,TOP" in str(site.refusal(volume, "--region", "0,0,1"))
+    assert "fractions from 0 to 1" in str(site.refusal(volume, "--region", "0,0,2,1"))
+
+
+def test_what_is_told_of_a_file(site: Site, tmp_path: Path) -> None:
+    stranger = picture(tmp_path / "stranger.png")
+    told = ("--query-reservoir", "E1", "--query-sample", "S1", "--query-porosity", 0.3)
+    found = site.search(stranger, *told, "-k", 50)
+    (query,) = found["query"]
+    assert (query["reservoir"], query["sample"], query["porosity"]) == ("E1", "S1", 0.3)
+    assert not keys(found["hits"]) & {"scans/E1/S1/volume.tif", "scans/E1/S1/thin.png"}
+    error = site.refusal("scans/E1/S2/a.png", *told)
+    assert "none is looked for" in str(error)
+    assert "fraction" in str(site.refusal(stranger, "--query-porosity", 30))
+
+
+def test_report(site: Site, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    found = site.search(site.rocks / "E1/S2/a.png", "--report", report, "-k", 3)
+    text = report.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert text.count("<img") == 4  # the query and its hits
+    assert str(tmp_path) not in text
+    for hit in found["hits"]:
+        assert f"{hit['object_key']}#{hit['slice_index']}" in text
+    assert "isn't named like a .html file" in str(
+        site.refusal("scans/E1/S2/a.png", "--report", "a.png")
+    )
+
+
+def test_against_a_model_that_is_not_there(site: Site) -> None:
+    error = site.refusal("scans/E1/S2/a.png", "--against", "dsnn-000000000000")
+    assert "no other model of that name has an index; there are: none" in str(error)
+
+
+def test_what_is_indexed_is_listed(site: Site) -> None:
+    told = json.loads(site.run("scans", "--format", "json")[0])
+    assert (told["n_scans"], told["n_slices"]) == (7, 11)
+    assert [each["name"] for each in told["reservoirs"]] == ["E1", "E2", "E3"]
+    assert told["coverage"]["porosity"] == 3
+    table, _ = site.run("scans", "e1", "png")
+    assert "7 scans of 5 samples, 11 slices" in table
+    assert "scans/E1/S2/a.png" in table
+    assert "scans/E2/S3/c.png" not in table
+    lines = site.run("scans", "S4", "--format", "csv")[0].splitlines()
+    assert len(lines) == 3
+    page = json.loads(site.run("scans", "scans/E1/S1/volume.tif", "--format", "json")[0])
+    assert page["facts"]["n_planes"] == 5
+    assert [each["place"] for each in page["slices"]][:2] == ["plane 1 of 5", "plane 2 of 5"]
+    shown, _ = site.run("scans", "scans/E1/S1/volume.tif")
+    assert "dtype: uint16" in shown
+    result = CliRunner().invoke(app, ["scans", "scans/E1/S1/volum.tif"], env=site.env)
+    assert "did you mean 'scans/E1/S1/volume.tif'" in str(result.exception)

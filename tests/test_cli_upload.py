@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from infra.s3_store import S3Store
 from infra.settings import load_settings
 from ingest_worker.cli import app
-from object_stores import free_port, keys, minio_binary, running
+from object_stores import free_port, keys, running
+from programs import minio_binary
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -12,14 +12,17 @@ import yaml
 from infra.native_stack.compose_file import Condition, read_services
 from infra.native_stack.errors import ComposeFileError
 from infra.native_stack.interpolation import interpolated
+from infra.native_stack.plan import make_plan
+from infra.native_stack.probes import HttpProbe
 from infra.native_stack.secrets_file import new_secrets
 from infra.settings import setting_fields
+from infra.ui_settings import UiSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
 OVERLAYS = sorted((ROOT / "infra" / "compose").glob("compose.*.yml"))
-OURS = ("init", "dispatcher", "worker", "scheduler", "cli", "trainer")
-LASTING = ("object-store", "milvus", "broker", "dispatcher", "worker", "scheduler")
+OURS = ("init", "dispatcher", "worker", "scheduler", "ui", "cli", "trainer")
+LASTING = ("object-store", "milvus", "broker", "dispatcher", "worker", "scheduler", "ui")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,7 @@ def test_every_overlay_can_be_read(overlay: Path | None) -> None:
 
 def test_services_wait_for_what_they_need() -> None:
     services = read_services([COMPOSE], new_secrets())
-    for name in ("dispatcher", "worker", "scheduler"):
+    for name in ("dispatcher", "worker", "scheduler", "ui"):
         assert services[name].after["init"] is Condition.DONE
         assert services[name].after["broker"] is Condition.HEALTHY
     assert services["worker"].stop_seconds == 15 * 60
@@ -96,7 +99,8 @@ def test_secrets_come_from_nowhere_but_the_environment(raw: dict[str, Any]) -> N
     for name, service in raw.items():
         for variable, value in (service.get("environment") or {}).items():
             if re.search("PASSWORD|SECRET|TOKEN|ROOT_USER", variable):
-                assert ":?" in value, f"{name}: {variable}"
+                is_optional = value == f"${{{variable}:-}}"
+                assert ":?" in value or is_optional, f"{name}: {variable}"
 
 
 def test_no_secret_is_among_the_words_of_a_process(raw: dict[str, Any]) -> None:
@@ -106,14 +110,27 @@ def test_no_secret_is_among_the_words_of_a_process(raw: dict[str, Any]) -> None:
             assert not re.search(r"\$\{\w*(PASSWORD|SECRET|TOKEN)", str(service.get(part))), name
 
 
-def test_only_console_and_dashboards_are_published_and_to_this_machine_only(
+def test_only_pages_console_and_dashboards_are_published_and_to_this_machine_only(
     raw: dict[str, Any],
 ) -> None:
     published = {name: service["ports"] for name, service in raw.items() if service.get("ports")}
-    assert published.keys() == {"object-store", "grafana"}
+    assert published.keys() == {"object-store", "grafana", "ui"}
     for ports in published.values():
         assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in ports)
     assert yaml.safe_load(COMPOSE.read_text())["networks"]["stack"]["internal"]
+
+
+@pytest.mark.parametrize(("bind", "role"), [("", "operator"), ("10.0.0.5", "viewer")])
+def test_pages_that_others_reach_make_nobody_an_operator_unless_told_to(
+    bind: str, role: str
+) -> None:
+    variables = {**new_secrets(), "BIND_ADDRESS": bind}
+    told = read_services([COMPOSE], variables)["ui"].environment
+    settings = UiSettings(
+        host=told["LITHOSCOPE_UI__HOST"], published_on=told["LITHOSCOPE_UI__PUBLISHED_ON"]
+    )
+    assert told["LITHOSCOPE_UI__ANONYMOUS"] == ""
+    assert settings.role_of_everybody == role
 
 
 @pytest.mark.parametrize("name", LASTING)
@@ -173,6 +190,19 @@ def test_what_can_not_be_used_is_told(tmp_path: Path, text: str, told: str) -> N
     (tmp_path / "x.yml").write_text(text)
     with pytest.raises(ComposeFileError, match=told):
         read_services([tmp_path / "x.yml"], {})
+
+
+def test_pages_run_without_docker_on_this_machine_only(tmp_path: Path) -> None:
+    variables = {**new_secrets(), "BIND_ADDRESS": "10.0.0.5"}
+    plan = make_plan(tmp_path, [COMPOSE], variables=variables)
+    launch = plan.launch("ui-1")
+    port = str(plan.ports["ui-1"][8501])
+    assert launch.command[-1] == "ui"
+    assert launch.environment["LITHOSCOPE_UI__PORT"] == port
+    assert launch.environment["LITHOSCOPE_METRICS__PORT"] == port
+    for name in ("HOST", "PUBLISHED_ON"):
+        assert launch.environment[f"LITHOSCOPE_UI__{name}"] == "127.0.0.1"
+    assert launch.probe == HttpProbe(int(port), "/healthz")
 
 
 def test_torch_is_fetched_again_for_another_pin_only_and_nothing_runs_as_root() -> None:

@@ -44,7 +44,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_demo_trains_and_searches_for_what_training_did_not_see(folder: Path) -> None:
     small = ("--reservoirs", "2", "--samples", "6", "--size", "32")
-    done = lithoscope("demo", *small, "--epochs", "1", "--pixels", "32", cwd=folder)
+    short = ("--epochs", "1", "--pixels", "32", "--no-ui")
+    done = lithoscope("demo", *small, *short, cwd=folder)
     assert done.returncode == 0, done.stderr
     results = folder / "lithoscope-demo"
     with Image.open(results / "analogs.png") as sheet:

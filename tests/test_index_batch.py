@@ -18,7 +18,7 @@ pytest_plugins = ["index_contract"]
 
 
 @pytest.mark.parametrize("metric", list(Metric))
-def test_each_query_gets_its_own_nearest(index: VectorIndex, metric: Metric) -> None:
+def test_the_nearest_to_any_of_several_queries(index: VectorIndex, metric: Metric) -> None:
     collection = make(index, metric)
     scans = [scan(f"k{number}", n=3, reservoir=f"E{number % 4}") for number in range(60)]
     collection.commit(scans)
@@ -26,31 +26,32 @@ def test_each_query_gets_its_own_nearest(index: VectorIndex, metric: Metric) -> 
     kept = [one for one in scans if one.record.reservoir != "E2"]
     ids = np.array([row.row_id for one in kept for row in one.slices])
     vectors = np.concatenate([one.vectors for one in kept])
-    found = collection.search_many(queries, limit=20, where=NotIn("reservoir", ("E2",)))
-    for query, hits in zip(queries, found, strict=True):
+    where = NotIn("reservoir", ("E2",))
+    for asked in (queries, queries[:1], np.repeat(queries, 5, axis=0)):
         if metric is Metric.L2:
-            measures = np.linalg.norm(vectors - query, axis=1)
-            order = np.argsort(measures)[:20]
+            measures = np.linalg.norm(vectors[:, np.newaxis] - asked, axis=2).min(axis=1)
+            order = np.argsort(measures)
         else:
-            measures = vectors @ query
-            order = np.argsort(-measures)[:20]
-        assert [hit.row.row_id for hit in hits] == ids[order].tolist()
-        np.testing.assert_allclose([hit.distance for hit in hits], measures[order], atol=1e-4)
+            measures = (vectors @ asked.T).max(axis=1)
+            order = np.argsort(-measures)
+        for limit in (1, 20, 10_000):
+            hits = collection.search_any(asked, limit=limit, where=where)
+            assert [hit.row.row_id for hit in hits] == ids[order[:limit]].tolist()
+            found = [hit.distance for hit in hits]
+            np.testing.assert_allclose(found, measures[order[:limit]], atol=1e-4)
     stored = collection.nearest_stored(queries, limit=5)
-    everything = collection.search_many(queries, limit=5)
-    assert [[identity for _, identity in hits] for hits in stored] == [
-        [hit.row.row_id for hit in hits] for hits in everything
-    ]
-    assert [len(hits) for hits in collection.search_many(queries, limit=10_000)] == [180] * 7
+    everything = collection.search_any(queries, limit=5)
+    assert stored == [(hit.distance, hit.row.row_id) for hit in everything]
+    assert len(collection.search_any(queries, limit=10_000)) == 180
     index.drop(collection.name)
 
 
 def test_search_of_an_empty_collection(collection: Collection) -> None:
     queries = np.zeros((3, DIMENSION), np.float32)
-    assert collection.search_many(queries, limit=5) == [[], [], []]
-    assert collection.nearest_stored(queries, limit=5) == [[], [], []]
+    assert collection.search_any(queries, limit=5) == []
+    assert collection.nearest_stored(queries, limit=5) == []
     with pytest.raises(VectorIndexError, match="expected 8 finite numbers"):
-        collection.search_many(queries[:, :5], limit=5)
+        collection.search_any(queries[:, :5], limit=5)
     with pytest.raises(VectorIndexError, match="limit 0"):
         collection.nearest_stored(queries, limit=0)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from encoder.planes import ReadOptions
-from ingest_worker.packing import pack
+from infra.packing import pack
 from slice_samples import make_slices
 from trainer.config import TrainConfig
 from trainer.learnt_scans import (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from milvus_lite.index.brute_force import BruteForceIndex
 
-from infra.indexing.lite_reading import l2_distance
+from infra.indexing.lite_reading import l2_distance, read_lazily
+from infra.indexing.schema import NEAREST_TO_ANY
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 512, 1300])
@@ -24,3 +26,30 @@ def test_distances_are_those_of_float64(n_rows: int, scale: float) -> None:
     np.testing.assert_allclose(l2_distance(queries[2], rows), found[2], rtol=1e-6)
     if n_rows:
         assert found[0, 0] == 0.0
+
+
+@pytest.mark.parametrize("metric", ["L2", "IP"])
+@pytest.mark.parametrize("n_queries", [1, 16, 40])
+def test_one_list_of_what_is_nearest_to_any_query(metric: str, n_queries: int) -> None:
+    read_lazily()
+    rng = np.random.default_rng(n_queries)
+    rows = rng.normal(size=(300, 9)).astype(np.float32)
+    queries = rng.normal(size=(n_queries, 9)).astype(np.float32)
+    keep = rng.random(300) < 0.5
+    costs = -queries @ rows.T
+    if metric == "L2":
+        costs = np.linalg.norm(rows - queries[:, np.newaxis], axis=2)
+    index = BruteForceIndex.build(rows, metric)
+    for mask in (None, keep, np.zeros(300, bool)):
+        least = costs.min(axis=0)
+        passing = np.arange(300) if mask is None else np.flatnonzero(mask)
+        order = passing[np.argsort(least[passing])]
+        for limit in (1, 20, 1000):
+            places, found = index.search(
+                queries, limit, valid_mask=mask, params={NEAREST_TO_ANY: True}
+            )
+            n = min(limit, len(order))
+            assert places[0, :n].tolist() == order[:n].tolist()
+            np.testing.assert_allclose(found[0, :n], least[order[:n]], rtol=1e-5)
+            assert (places[0, n:] == -1).all()
+            assert (places[1:] == -1).all()

@@ -85,7 +85,7 @@ def test_properties_keep_their_own_copy() -> None:
 
 @pytest.mark.parametrize("size", [0.0, -1.0, math.inf, math.nan])
 def test_pixel_size_must_be_positive(size: float) -> None:
-    with pytest.raises(MetadataError, match="above 0"):
+    with pytest.raises(MetadataError, match=r"expected a pixel size from 0\.0001"):
         ScanMetadata(object_key="a.png", pixel_size_um=size)
 
 

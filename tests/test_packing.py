@@ -15,8 +15,8 @@ from encoder.errors import ScanError
 from encoder.metadata.user import TECHNICAL_KEYS
 from encoder.planes import RawLayout, ReadOptions
 from encoder.scans import open_scan
+from infra.packing import Packed, pack
 from infra.store_keys import check_metadata
-from ingest_worker.packing import Packed, pack
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -113,6 +113,7 @@ def test_several_candidates_are_all_named(tmp_path: Path) -> None:
     told = refusal(write(tmp_path / "rock.h5", dark=VOXELS, raw__deep=VOXELS, thin=VOXELS[0]))
     assert told.fault is ScanFault.AMBIGUOUS
     assert "2 datasets of 3 axes: dark, raw/deep; name the one to read (--dataset)" in str(told)
+    assert told.datasets == ("dark", "raw/deep")
     told = refusal(write(tmp_path / "thin.h5", a=VOXELS[0], b=VOXELS[1]))
     assert told.fault is ScanFault.AMBIGUOUS
     assert "2 datasets of 2 axes: a, b" in str(told)

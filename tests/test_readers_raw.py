@@ -10,7 +10,7 @@ import pytest
 from encoder.errors import LithoscopeError, ScanError, ScanFault
 from encoder.planes import RawLayout, ReadOptions, ScanInfo
 from encoder.readers import raw
-from encoder.readers.raw_layout import parse_layout
+from encoder.readers.raw_layout import layout_from_parts, parse_layout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -235,7 +235,7 @@ def test_all_problems_of_a_side_car_are_told_at_once(tmp_path: Path) -> None:
         'float16, float32, float64, found "uint12"; '
         'byte_order: expected little or big, found "middle"; '
         "header_bytes: expected a whole number, found -1; "
-        "pixel_size_um: expected a number above 0, found 0"
+        "pixel_size_um: expected a pixel size from 0.0001 to 1,000,000 micrometres, found 0"
     )
 
 
@@ -333,3 +333,31 @@ def test_text_that_is_no_layout_is_told_with_an_example(text: str) -> None:
 @pytest.mark.parametrize("name", ["berea.png", "berea", "raw", "berea.raw.gz"])
 def test_other_extensions_do_not_match(tmp_path: Path, name: str) -> None:
     assert not raw.matches(b"", tmp_path / name)
+
+
+def test_a_layout_is_put_together_from_its_parts() -> None:
+    layout = layout_from_parts((4, 16, 20), "uint16", byte_order="big", pixel_size_um=2.5)
+    assert layout == RawLayout(shape=(4, 16, 20), dtype=">u2", pixel_size_um=2.5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sample_type", "others", "told"),
+    [
+        ((4, None, 20), "uint8", {}, "found 4 x [?] x 20"),
+        ((4, 0, 20), "uint8", {}, "give all three, from 1"),
+        ((4, 16), "uint8", {}, "planes x rows x columns"),
+        ((4, 16, 20), None, {}, "found no type"),
+        ((4, 16, 20), "uint12", {}, "found uint12 type"),
+        ((4, 16, 20), "uint8", {"byte_order": "middle"}, "byte order middle"),
+        ((4, 16, 20), "uint8", {"header_bytes": -1}, "-1 bytes"),
+        ((4, 16, 20), "uint8", {"pixel_size_um": 0.0}, "pixel size of 0"),
+        ((4, 16, 20), "uint8", {"pixel_size_um": float("nan")}, "pixel size of nan"),
+        ((4, 16, 20), "uint8", {"pixel_size_um": 1e308}, "pixel size of 1e[+]308"),
+    ],
+)
+def test_parts_that_make_no_layout_are_told_in_a_line(
+    shape: tuple[int | None, ...], sample_type: str | None, others: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(LithoscopeError, match=told) as error:
+        layout_from_parts(shape, sample_type, **others)
+    assert "\n" not in str(error.value)

@@ -185,7 +185,7 @@ def test_the_head_is_read_without_the_rest(
         ("nm", 0.0025),
         ("mm", 2500.0),
         ("millimeters", 2500.0),
-        ("m", 2.5e6),
+        ("m", None),  # no pixel is that large
         ("furlong", None),
         ("s", None),
         ("", None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,11 @@ def test_a_file_is_predicted_as_its_indexed_copy_is(tmp_path: Path, original_bun
         (rocks / name).mkdir(parents=True)
         pixels = np.random.default_rng(seed).integers(0, 200 + 50 * seed, (64, 64), dtype=np.uint8)
         Image.fromarray(pixels).save(rocks / name / "a.png")
-    (rocks / "metadata.csv").write_text("Image,Porosity,Permeability_mD\nE1/S1/a.png,0.2,15\n")
+    (rocks / "metadata.csv").write_text(
+        "Image,Porosity,Permeability_mD,Pixelsize_um\nE1/S1/a.png,0.2,15,2.5\n"
+    )
+    elsewhere = tmp_path / "copy.png"  # nothing but its content tells whose it is
+    shutil.copy(rocks / "E1/S1/a.png", elsewhere)
 
     def run(*words: str) -> str:
         done = CliRunner().invoke(app, list(words), env=env)
@@ -100,13 +105,14 @@ def test_a_file_is_predicted_as_its_indexed_copy_is(tmp_path: Path, original_bun
     run("ingest", str(rocks), "--encoder", "dsnn", "--init", str(original_bundle))
     try:
         names = ("porosity", "permeability_md", "predicted_porosity", "predicted_permeability_md")
-        by_file, by_key = (
+        by_file, by_copy, by_key = (
             json.loads(run("search", query, "--format", "json"))["query"][0]
-            for query in (str(rocks / "E1/S1/a.png"), "scans/E1/S1/a.png")
+            for query in (str(rocks / "E1/S1/a.png"), str(elsewhere), "scans/E1/S1/a.png")
         )
         assert (by_key["porosity"], by_key["permeability_md"]) == (0.2, pytest.approx(15))
         for name in names:
             assert by_file[name] == pytest.approx(by_key[name], rel=0.02), name
+            assert by_copy[name] == pytest.approx(by_key[name], rel=0.02), name
         table = run("search", "scans/E1/S1/a.png", "--format", "csv")
         (hit,) = csv.DictReader(io.StringIO(table))
         assert float(hit["predicted_porosity"]) > 0

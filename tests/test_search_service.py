@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,10 @@ def test_random_requests_answer_as_by_the_book(indexed: World, seed: int) -> Non
         assert steps == sorted(steps, reverse=True)
         assert result.funnel.exact
         assert result.exact
+        near = dict(itertools.islice(result.neighbours.items(), 20))
+        passing = [row for row in indexed.order(*vectors) if wanted(row)]
+        assert list(near) == ids(passing[:20])
+        assert len(result.neighbours) == min(200, len(passing))
         hidden = sum(any(shares_sample(row, each) for each in own) for row in indexed.rows)
         assert result.funnel.hidden_own == (0 if request.include_own_sample else hidden)
 
@@ -166,6 +171,15 @@ def test_one_slice_and_views(indexed: World) -> None:
         assert ids([hit.row for hit in result.views[name]]) == ids(expected)
         assert {hit.view for hit in result.views[name]} == {name}
     assert View.SAME_SAMPLE not in {hit.view for hit in result.hits}
+    assert [(step.step, step.slices) for step in result.funnel.steps] == [
+        ("indexed", len(indexed.rows)),
+        ("not the query itself", len(indexed.rows) - 1),
+        ("shown", sum(map(len, result.views.values()))),
+    ]
+    assert result.funnel.hidden_own == 0
+    assert {hit.row.row_id for hit in result.shown} == {
+        hit.row.row_id for hits in result.views.values() for hit in hits
+    }
     (facts,) = result.queries
     assert (facts.n_slices, facts.reservoir, facts.sample) == (1, "E1", "S1")
 

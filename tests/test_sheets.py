@@ -4,16 +4,8 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from encoder.sheets import (
-    CAPTION_PX,
-    CELL_PX,
-    Cell,
-    caption_font,
-    draw_sheet,
-    length_label,
-    scale_bar_um,
-    shorten,
-)
+from encoder.scale_bars import length_label, scale_bar_um
+from encoder.sheets import CAPTION_PX, CELL_PX, Cell, caption_font, draw_sheet, shorten
 
 
 def grey(height: int, width: int, level: int) -> np.ndarray:

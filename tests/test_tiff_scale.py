@@ -78,6 +78,8 @@ def test_of_uneven_ome_sizes_the_width_is_taken(path: Path) -> None:
         (2.0, "pixel", "pixel size ignored: unit 'pixel' is not known"),
         (0.0, "µm", "pixel size ignored: 0 um is no size"),
         (float("nan"), "µm", "pixel size ignored: nan um is no size"),
+        (1e300, "µm", "pixel size ignored: 1e+300 um is no size"),
+        (1e-9, "µm", "pixel size ignored: 1e-09 um is no size"),
     ],
 )
 def test_an_ome_size_that_is_none(path: Path, size: float, unit: str, note: str) -> None:

@@ -78,19 +78,16 @@ class NumberRule:
         above: What else is expected of a value above ``high``, and what to do about it.
         low: Smallest value.
         high: Largest value.
-        above_low: Whether ``low`` itself is refused.
     """
 
     expected: str
     above: tuple[str, str] = ("", CORRECT)
     low: float = 0.0
     high: float = math.inf
-    above_low: bool = False
 
     def accepts(self, value: float) -> bool:
         """Whether the value is finite and inside the bounds."""
-        inside = self.low <= value <= self.high and math.isfinite(value)
-        return inside and not (self.above_low and value == self.low)
+        return self.low <= value <= self.high and math.isfinite(value)
 
     def expected_for(self, value: float) -> str:
         """What is expected in place of a value that is not accepted."""
@@ -108,7 +105,10 @@ NUMBER_RULES: Mapping[str, NumberRule] = {
         high=1.0,
     ),
     "permeability_md": NumberRule("a finite permeability of at least 0 millidarcy"),
-    "pixel_size_um": NumberRule("a finite pixel size above 0 micrometres", above_low=True),
+    # From an atom to a metre: no picture is farther from that, and what is can't be drawn.
+    "pixel_size_um": NumberRule(
+        "a pixel size from 0.0001 to 1,000,000 micrometres", low=1e-4, high=1e6
+    ),
 }
 """Fields of ours that hold a number, with their bounds."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _MAX_OBJECTS = 10_000
 _MAX_LINKS = 16
 _MAX_LISTED = 20
+_MAX_OFFERED = 100
 
 
 class _Found(NamedTuple):
@@ -34,7 +35,7 @@ def only_candidate(source: str, file: h5py.File) -> str:
     """Return the name of the only dataset that is a volume, or of the only image.
 
     Raises:
-        ScanError: ``AMBIGUOUS``, naming all, or ``NOT_AN_IMAGE``.
+        ScanError: ``AMBIGUOUS``, naming all (`ScanError.datasets`), or ``NOT_AN_IMAGE``.
     """
     found = _datasets(file)
     for axes in (3, 2):
@@ -46,7 +47,8 @@ def only_candidate(source: str, file: h5py.File) -> str:
                 source,
                 ScanFault.AMBIGUOUS,
                 problem=f"it holds {len(names)} datasets of {axes} axes: {', '.join(names)}",
-                remedy="name the one to read (--dataset)",
+                remedy="name the one to read (--dataset), or write it into a file of its own",
+                datasets=tuple(names[:_MAX_OFFERED]),
             )
     raise ScanError(
         source,

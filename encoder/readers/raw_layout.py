@@ -7,10 +7,14 @@ that count the other way round (columns first) need a side-car file where the ax
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from encoder.errors import LithoscopeError
+from encoder.metadata.problems import NUMBER_RULES
 from encoder.planes import RawLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SAMPLE_TYPES = {
     "uint8": "u1",
@@ -32,6 +36,8 @@ BYTE_ORDERS = {"little": "<", "le": "<", "big": ">", "be": ">"}
 
 EXAMPLE = "1000x1000x1000:uint16"
 """A layout as ``parse_layout`` reads it."""
+
+_SIDES = ("planes", "rows", "columns")
 
 _TEXT = re.compile(
     r"(?P<shape>\d{1,9}x\d{1,9}x\d{1,9}):(?P<type>[a-z]+\d{1,2})"
@@ -100,6 +106,62 @@ def parse_layout(text: str) -> RawLayout:
     return RawLayout(
         shape=(planes, height, width), dtype=order + code, header_bytes=int(found["header"] or 0)
     )
+
+
+def layout_from_parts(
+    shape: Sequence[int | None],
+    sample_type: str | None,
+    *,
+    byte_order: str = "little",
+    header_bytes: int = 0,
+    pixel_size_um: float | None = None,
+) -> RawLayout:
+    """Put a layout together from what somebody tells of it.
+
+    Args:
+        shape: Planes, rows and columns; None for what was not told.
+        sample_type: One of `SAMPLE_TYPES`; None if it was not told.
+        byte_order: One of `BYTE_ORDERS`.
+        header_bytes: Bytes before the first voxel.
+        pixel_size_um: Size of a voxel in micrometres, or None.
+
+    Raises:
+        LithoscopeError: Something is missing or can't be right.
+    """
+    sides = [side for side in shape if side is not None and side >= 1]
+    if len(shape) != len(_SIDES) or len(sides) != len(shape):
+        raise LithoscopeError(
+            f"raw layout: found {_told(shape)} as its size, expected {' x '.join(_SIDES)}; give "
+            "all three, from 1"
+        )
+    if sample_type not in SAMPLE_TYPES:
+        raise LithoscopeError(
+            f"raw layout: found {sample_type or 'no'} type of a voxel; give one of "
+            f"{', '.join(SAMPLE_TYPES)}"
+        )
+    if byte_order not in BYTE_ORDERS:
+        raise LithoscopeError(
+            f"raw layout: found the byte order {byte_order}; give one of {', '.join(BYTE_ORDERS)}"
+        )
+    if header_bytes < 0:
+        raise LithoscopeError(f"raw layout: found {header_bytes} bytes before it; give 0 or more")
+    rule = NUMBER_RULES["pixel_size_um"]
+    if pixel_size_um is not None and not rule.accepts(pixel_size_um):
+        raise LithoscopeError(
+            f"raw layout: found a pixel size of {pixel_size_um:g} µm; give {rule.expected}, or "
+            "leave it out"
+        )
+    planes, height, width = sides
+    return RawLayout(
+        shape=(planes, height, width),
+        dtype=BYTE_ORDERS[byte_order] + SAMPLE_TYPES[sample_type],
+        header_bytes=header_bytes,
+        pixel_size_um=pixel_size_um,
+    )
+
+
+def _told(shape: Sequence[int | None]) -> str:
+    return " x ".join("?" if side is None else str(side) for side in shape) or "nothing"
 
 
 def layout_in_name(name: str) -> NamedLayout:

@@ -12,10 +12,10 @@ no header and an unknown pixel size.
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from encoder.errors import ScanError, ScanFault
+from encoder.metadata.problems import NUMBER_RULES
 from encoder.planes import RawLayout
 from encoder.readers.raw_layout import BYTE_ORDERS, SAMPLE_TYPES
 
@@ -97,7 +97,8 @@ def _problems(fields: dict[str, Any]) -> list[str]:
     if header_bytes != 0 and not _is_count(header_bytes):
         problems.append(f"header_bytes: expected a whole number, found {_told(header_bytes)}")
     if pixel_size is not None and not _is_size(pixel_size):
-        problems.append(f"pixel_size_um: expected a number above 0, found {_told(pixel_size)}")
+        expected = NUMBER_RULES["pixel_size_um"].expected
+        problems.append(f"pixel_size_um: expected {expected}, found {_told(pixel_size)}")
     return problems
 
 
@@ -108,7 +109,7 @@ def _is_count(value: object) -> bool:
 def _is_size(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return 0 < value < math.inf
+    return NUMBER_RULES["pixel_size_um"].accepts(value)
 
 
 def _told(value: object) -> str:

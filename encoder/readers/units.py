@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from encoder.metadata.problems import NUMBER_RULES
+
 MICROMETRES = {
     "nm": 1e-3,
     "um": 1.0,
@@ -72,11 +74,15 @@ def pixel_size(across: float, down: float, *, unit: str | None) -> PixelSize:
 def width_taken(across: float, down: float) -> PixelSize:
     """Take the width of a pixel, rounded to six digits, with a note where the height differs.
 
+    One that no picture has is not known, with a note.
+
     Args:
         across: Spacing of columns in micrometres, finite and above 0.
         down: Spacing of rows in micrometres; NaN, or 0 and less, where it isn't known.
     """
     size_um = float(f"{across:.6g}")
+    if not NUMBER_RULES["pixel_size_um"].accepts(size_um):
+        return PixelSize(None, (f"pixel size ignored: {across:g} um is no size",))
     if not down > 0 or is_same_size(across, down):
         return PixelSize(size_um)
     return PixelSize(size_um, (f"pixels are not square: {across:g} x {down:g} um, width taken",))

@@ -13,8 +13,9 @@ from infra.broker import BrokerError, open_broker
 from infra.commands.status import model_facts
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.model_versions import ModelRegistryError
+from infra.operating import switch_at_once
 from infra.readiness import readiness
-from infra.rollout import begin_rollout, current_rollout, end_rollout
+from infra.rollout import current_rollout, end_rollout
 from infra.status import covered, has_index, model_statuses
 from infra.sweep_notes import SweepNotes
 
@@ -162,11 +163,8 @@ def _switch_at_once(site: Site, version: ModelVersion, *, is_back: bool = False)
 
     On a stack the collection is then caught up; what was being filled until now is given up.
     """
-    site.models.switch(site.index, version, is_back=is_back)
+    is_caught_up = switch_at_once(site, version, is_back=is_back)
     typer.echo(f"{version.bundle_id} is live")
-    is_caught_up = site.settings.broker.url is not None
-    if is_caught_up:
-        begin_rollout(site, version)
     try:
         coverage = covered(site, version)
     except LithoscopeError as error:

@@ -9,6 +9,7 @@ import typer
 
 from encoder.errors import LithoscopeError, printable
 from infra.coverage_words import counted
+from infra.operating import try_again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,9 +65,7 @@ def retry(site: Site, keys: Sequence[str], *, every: bool) -> int:
     """
     done = 0
     for record in _chosen(site, keys, every=every):
-        # The record goes last: after a crash in between, the scan is still here to be retried.
-        site.attempts.clear([record.object_key])
-        site.quarantine.drop(record.object_key)
+        try_again(site, record.object_key)
         done += 1
     typer.echo(f"{counted(done, 'scan')} to be tried again: by `lithoscope reconcile`")
     return 1 if not every and done < len(set(keys)) else 0

@@ -32,6 +32,8 @@ class _Table:
 class MemoryStore:
     """A `RowStore` that lasts as long as its process."""
 
+    merges = True
+
     def __init__(self) -> None:
         self._tables: dict[str, _Table] = {}
         self._aliases: dict[str, str] = {}
@@ -108,23 +110,21 @@ class MemoryStore:
         where: Filter | None,
         columns: Sequence[str],
         limit: int,
-    ) -> list[list[Found]]:
-        """The rows nearest to each query that pass a filter; see `RowStore.search`."""
+    ) -> list[Found]:
+        """The rows nearest to any query that pass a filter; see `RowStore.search`."""
         rows = self._matching(table, where)
         if not rows:
-            return [[] for _ in vectors]
+            return []
         stored = np.stack([row[VECTOR] for row in rows]).astype(np.float64)
-        is_distance = self._table(table).schema.metric is Metric.L2
-        answers = []
-        for query in vectors.astype(np.float64):
-            if is_distance:
-                distances = np.linalg.norm(stored - query, axis=1)
-                order = np.argsort(distances, kind="stable")[:limit]
-            else:
-                distances = stored @ query
-                order = np.argsort(-distances, kind="stable")[:limit]
-            answers.append([(float(distances[i]), _project(rows[i], columns)) for i in order])
-        return answers
+        queries = vectors.astype(np.float64)
+        if self._table(table).schema.metric is Metric.L2:
+            costs = [np.linalg.norm(stored - query, axis=1) for query in queries]
+            measures = least = np.min(costs, axis=0)
+        else:
+            measures = (stored @ queries.T).max(axis=1)
+            least = -measures
+        order = np.lexsort(([row[KEY] for row in rows], least))[:limit]
+        return [(float(measures[place]), _project(rows[place], columns)) for place in order]
 
     def close(self) -> None:
         """Do nothing."""

@@ -8,32 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import numpy as np
-from pymilvus import CollectionSchema, DataType, MilvusClient, MilvusException
+from pymilvus import MilvusClient, MilvusException
 
 from encoder.metric import Metric
 from infra.filters import MEASURED_ABOVE, UNMEASURED, In, render
 from infra.indexing.errors import IndexUnavailableError, VectorIndexError
+from infra.indexing.merging import Merger
 from infra.indexing.milvus_errors import is_away, reason, refused
+from infra.indexing.milvus_schema import milvus_schema, our_schema
 from infra.indexing.schema import (
     KEY,
-    KEY_BYTES,
     MAX_LIMIT,
-    TEXT_BYTES,
+    NEAREST_TO_ANY,
     VECTOR,
-    Column,
     ColumnKind,
     TableSchema,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -45,17 +44,10 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 _WRITE_BATCH = 500
-_DELETE_BATCH = 1000
+_KEYS_AT_ONCE = 1000
+_ROUNDS = 8
 _VECTOR_PAGE = 1000
 """Rows with vectors that are read at once: a server's message has a largest size."""
-
-_TYPES = {
-    DataType.VARCHAR: ColumnKind.TEXT,
-    DataType.DOUBLE: ColumnKind.NUMBER,
-    DataType.INT64: ColumnKind.INTEGER,
-    DataType.JSON: ColumnKind.JSON,
-}
-_DATA_TYPES = {kind: data_type for data_type, kind in _TYPES.items()}
 
 _STRONG = {"consistency_level": "Strong"}
 _QUICK: dict[str, Any] = {"retry_times": 5}
@@ -103,6 +95,11 @@ class MilvusStore:
         self._schemas: dict[str, TableSchema] = {}
         self._client = self._connect()
 
+    @property
+    def merges(self) -> bool:
+        """Whether the server merges the answers to several queries: ours for Milvus Lite does."""
+        return self._is_lite
+
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[bool]:
         """Hold the lock, if there is one; gives whether there is."""
@@ -116,7 +113,7 @@ class MilvusStore:
 
         def make(client: MilvusClient) -> None:
             if not client.has_collection(table, **_QUICK):
-                client.create_collection(table, schema=_milvus_schema(schema), **_STRONG, **_QUICK)
+                client.create_collection(table, schema=milvus_schema(schema), **_STRONG, **_QUICK)
             if not client.list_indexes(table, **_QUICK):
                 client.create_index(table, index, **_QUICK)
 
@@ -180,8 +177,8 @@ class MilvusStore:
     def delete(self, table: str, keys: Sequence[str]) -> None:
         """Remove the rows with these keys; keys that are not there are passed over."""
         fields = self._known(table).filter_fields
-        for start in range(0, len(keys), _DELETE_BATCH):
-            where = render(In(KEY, tuple(keys[start : start + _DELETE_BATCH])), fields)
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            where = render(In(KEY, tuple(keys[start : start + _KEYS_AT_ONCE])), fields)
             self._mutate(partial(_delete, table=table, where=where))
 
     def select(
@@ -227,35 +224,60 @@ class MilvusStore:
         where: Filter | None,
         columns: Sequence[str],
         limit: int,
-    ) -> list[list[Found]]:
-        """The rows nearest to each query that pass a filter; see `RowStore.search`."""
+    ) -> list[Found]:
+        """The rows nearest to any query that pass a filter; see `RowStore.search`."""
+        nearest = partial(self._nearest, table, vectors, where=where, limit=limit)
+        if self.merges or len(vectors) == 1 or not columns:
+            return nearest(columns=columns)
+        for _ in range(_ROUNDS):  # a row may go before it is read
+            found = nearest(columns=())
+            rows = self._rows(table, [row[KEY] for _, row in found], columns=columns)
+            if len(rows) == len(found):
+                break
+        return [(measure, rows[row[KEY]]) for measure, row in found if row[KEY] in rows]
+
+    def _nearest(
+        self,
+        table: str,
+        vectors: NDArray[np.float32],
+        *,
+        where: Filter | None,
+        columns: Sequence[str],
+        limit: int,
+    ) -> list[Found]:
         schema = self._known(table)
         numbers = schema.names(ColumnKind.NUMBER)
-        is_squared = schema.metric is Metric.L2
         asked: dict[str, Any] = {
             "filter": render(where, schema.filter_fields),
             "limit": limit,
             "output_fields": [KEY, *columns],
-            "search_params": {"metric_type": schema.metric.value, "params": {}},
+            "search_params": {
+                "metric_type": schema.metric.value,
+                "params": {NEAREST_TO_ANY: True} if self.merges and len(vectors) > 1 else {},
+            },
             **_STRONG,
             **_QUICK,
         }
-        at_once = max(1, MAX_LIMIT // limit)
-        answers: list[list[Found]] = []
+        at_once = len(vectors) if self.merges else max(1, MAX_LIMIT // limit)
+        merger = Merger(schema.metric)
         for start in range(0, len(vectors), at_once):
             batch = vectors[start : start + at_once].tolist()
-            found = self._ask(partial(_search, table=table, data=batch, asked=asked))
-            answers += [
-                [
-                    (
-                        math.sqrt(max(hit["distance"], 0.0)) if is_squared else hit["distance"],
-                        _read(hit["entity"], columns, numbers=numbers),
-                    )
-                    for hit in hits
-                ]
-                for hits in found
-            ]
-        return answers
+            for hits in self._ask(partial(_search, table=table, data=batch, asked=asked)):
+                merger.take(hits)
+        return [
+            (measure, _read(row, columns, numbers=numbers))
+            for measure, row in merger.nearest(limit)
+        ]
+
+    def _rows(
+        self, table: str, keys: Sequence[str], *, columns: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Rows by key; those that are not there are left out."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            where = In(KEY, tuple(keys[start : start + _KEYS_AT_ONCE]))
+            found |= {row[KEY]: row for row in self.select(table, where, columns=columns)}
+        return found
 
     def close(self) -> None:
         """Close the connection."""
@@ -276,7 +298,7 @@ class MilvusStore:
             fields = client.describe_collection(table, **_QUICK)["fields"]
             metric = client.describe_index(table, VECTOR, **_QUICK)["metric_type"]
             client.load_collection(table, **_QUICK)
-            return _our_schema(fields, Metric(metric))
+            return our_schema(fields, Metric(metric))
 
         found = self._mutate(describe)
         if found is not None:
@@ -339,32 +361,14 @@ def _search(
     return list(client.search(table, data=data, **asked))
 
 
-def _milvus_schema(schema: TableSchema) -> CollectionSchema:
-    made = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-    made.add_field(KEY, DataType.VARCHAR, is_primary=True, max_length=KEY_BYTES)
-    made.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=schema.dimension)
-    for column in schema.columns:
-        size = {"max_length": TEXT_BYTES} if column.kind is ColumnKind.TEXT else {}
-        made.add_field(column.name, _DATA_TYPES[column.kind], **size)
-    return made
-
-
-def _our_schema(fields: list[dict[str, Any]], metric: Metric) -> TableSchema:
-    columns = tuple(
-        Column(field["name"], _TYPES[field["type"]])
-        for field in fields
-        if field["name"] not in (KEY, VECTOR)
-    )
-    (vector,) = (field for field in fields if field["name"] == VECTOR)
-    return TableSchema(columns=columns, dimension=int(vector["params"]["dim"]), metric=metric)
-
-
 def _stored(row: Row, numbers: Sequence[str]) -> dict[str, Any]:
     unmeasured = {name: UNMEASURED for name in numbers if row[name] is None}
     return {**row, **unmeasured}
 
 
-def _read(row: dict[str, Any], columns: Sequence[str], *, numbers: Sequence[str]) -> dict[str, Any]:
+def _read(
+    row: Mapping[str, Any], columns: Sequence[str], *, numbers: Sequence[str]
+) -> dict[str, Any]:
     found = {name: row[name] for name in (KEY, *columns)}
     for name in numbers:
         if name in found and found[name] <= MEASURED_ABOVE:

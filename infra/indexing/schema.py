@@ -29,6 +29,9 @@ JSON_BYTES = 65_536
 MAX_LIMIT = 16_384
 """Most rows that Milvus returns at once."""
 
+NEAREST_TO_ANY = "nearest_to_any"
+"""Parameter by which our server of Milvus Lite is asked to merge the answers to several queries."""
+
 
 class ColumnKind(StrEnum):
     """What a column holds."""

@@ -28,8 +28,8 @@ _ROUNDS = 8
 class SearchRows(Protocol):
     """A search of which only the filter and the limit are not settled yet."""
 
-    def __call__(self, *, where: Filter | None, limit: int) -> list[list[Found]]:
-        """For each query, the nearest rows that pass a filter."""
+    def __call__(self, *, where: Filter | None, limit: int) -> list[Found]:
+        """The nearest rows that pass a filter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,32 +67,32 @@ def search_live(
     *,
     limit: int,
     where: Filter | None,
-) -> list[list[Found]]:
+) -> list[Found]:
     """Search until everything that was found may be seen.
 
     What may not takes places of the answer: it is searched again without it, and wider. And a
     scan may be replaced while we search: then what was refused a moment ago is what is shown now.
 
     Args:
-        search: Finds the nearest rows that pass a filter, for each query.
+        search: Finds the nearest rows that pass a filter.
         live_of: Tells which generations of scans are committed.
-        limit: Most rows for each query.
+        limit: Most rows.
         where: Filter, or None.
 
     Returns:
-        For each query, its rows; fewer than ``limit`` only if there are no more.
+        The rows; fewer than ``limit`` only if there are no more.
     """
     refused: set[Pair] = set()
     fetch = limit
     for _ in range(_ROUNDS):
         found = search(where=_without(where, refused), limit=fetch)
-        pairs = {_pair_of(row) for hits in found for _, row in hits}
+        pairs = {_pair_of(row) for _, row in found}
         live = live_of(pairs | refused)
         if pairs <= live and not refused & live:
             break
         refused = (pairs | refused) - live
         fetch = min(4 * fetch, MAX_LIMIT)
-    return [[hit for hit in hits if _pair_of(hit[1]) in live][:limit] for hits in found]
+    return [hit for hit in found if _pair_of(hit[1]) in live][:limit]
 
 
 def _pair_of(row: Row) -> Pair:

@@ -34,6 +34,13 @@ class RowStore(Protocol):
     again.
     """
 
+    @property
+    def merges(self) -> bool:
+        """Whether a search for several vectors costs hardly more than one for a single vector.
+
+        Else what is nearest to each of them has to be sent.
+        """
+
     def exclusive(self) -> AbstractContextManager[bool]:
         """Hold off every other writer, of any process, until it is left; its holder may nest it.
 
@@ -86,19 +93,19 @@ class RowStore(Protocol):
         where: Filter | None,
         columns: Sequence[str],
         limit: int,
-    ) -> list[list[Found]]:
-        """The rows nearest to each of several queries that pass a filter, nearest first.
+    ) -> list[Found]:
+        """The rows nearest to any of several queries that pass a filter, nearest first.
 
         Args:
             table: Table.
             vectors: (Q, D) queries.
             where: Filter, or None.
             columns: Columns to return beside the key.
-            limit: Most rows for each query, 1 to `MAX_LIMIT`.
+            limit: Most rows, 1 to `MAX_LIMIT`.
 
         Returns:
-            For each query, distance (Euclidean, not squared, or the inner product itself) and row
-            of what was found.
+            Each row once, with its distance to the nearest query (Euclidean, not squared, or the
+            inner product itself); fewer than ``limit`` only if there are no more.
         """
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from encoder.errors import one_line
 from infra.native_stack.errors import ComposeFileError
 from infra.native_stack.interpolation import interpolated
 
@@ -86,7 +87,7 @@ def _loaded(path: Path, variables: Mapping[str, str]) -> dict[str, dict[str, Any
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        told = " ".join(str(error).split())
+        told = one_line(error)
         raise ComposeFileError(f"{path}: no compose file ({told}); name one that is") from error
     services = content.get("services") if isinstance(content, dict) else None
     if not isinstance(services, dict):

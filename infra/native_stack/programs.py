@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 
 METRICS_PORT = "LITHOSCOPE_METRICS__PORT"
+UI_PORT = "LITHOSCOPE_UI__PORT"
+_UI_ADDRESSES = ("LITHOSCOPE_UI__HOST", "LITHOSCOPE_UI__PUBLISHED_ON")
 
 _MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"
 _INSTALL = {
@@ -187,6 +189,9 @@ def _ours(service: Service, place: Place) -> Launch:
         port = place.ports[int(service.environment[METRICS_PORT])]
         environment |= {METRICS_PORT: str(port), "LITHOSCOPE_METRICS__HOST": LOOPBACK}
         probe = HttpProbe(port, "/healthz")
+    if UI_PORT in service.environment:
+        port = place.ports[int(service.environment[UI_PORT])]
+        environment |= {UI_PORT: str(port), **dict.fromkeys(_UI_ADDRESSES, LOOPBACK)}
     command = (*interpreters[first], *(place.here(word) for word in words))
     return Launch(command=command, environment=environment, probe=probe)
 

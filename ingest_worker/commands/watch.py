@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ingest_worker.outcomes import Outcome
     from ingest_worker.watch import Source
 
+_WAIT_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRequest:
@@ -38,12 +41,14 @@ class WatchRequest:
     Attributes:
         model: A published model; None for the live one, whichever it is.
         interval: Seconds between two comparisons of an S3 bucket.
+        waits: Begin as soon as a model is live, where none is yet.
         as_json: Print one JSON object a line.
     """
 
     model: str | None
     interval: float
     as_json: bool
+    waits: bool = False
 
 
 def run_watch(request: WatchRequest, *, find_weights: FindWeights) -> int:
@@ -65,6 +70,8 @@ def run_watch(request: WatchRequest, *, find_weights: FindWeights) -> int:
         try:
             source = _source(site, request)
             while True:
+                if request.waits and request.model is None:
+                    _wait_for_a_model(site)
                 _watch(site, request, source=source, tally=tally, find_weights=find_weights)
                 warn("another model is live: going on with that one")
         except KeyboardInterrupt:
@@ -73,6 +80,17 @@ def run_watch(request: WatchRequest, *, find_weights: FindWeights) -> int:
                 "`lithoscope status` compares"
             )
             return 0
+
+
+def _wait_for_a_model(site: Site) -> None:
+    if site.index.live() is not None:
+        return
+    warn(
+        "no model is live yet; name one to begin with, and what comes is indexed: `lithoscope "
+        "ingest PATH --encoder dsnn --init imagenet`"
+    )
+    while site.index.live() is None:
+        time.sleep(_WAIT_SECONDS)
 
 
 def _watch(

@@ -1,0 +1,49 @@
+"""What operators do, for commands and pages alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.rollout import begin_rollout
+
+if TYPE_CHECKING:
+    from infra.model_versions import ModelVersion
+    from infra.site import Site
+
+
+def switch_at_once(site: Site, version: ModelVersion, *, is_back: bool = False) -> bool:
+    """Make a model live, whatever it has indexed.
+
+    On a stack its collection is then caught up; what was being filled until now is given up.
+
+    Args:
+        site: The site.
+        version: The model; it has a collection.
+        is_back: Whether that is to go back to it: `ModelRegistry.previous`.
+
+    Returns:
+        Whether it is caught up in the background.
+
+    Raises:
+        LithoscopeError: It has no collection, or the store or the index is away.
+    """
+    site.models.switch(site.index, version, is_back=is_back)
+    if site.settings.broker.url is None:
+        return False
+    begin_rollout(site, version)
+    return True
+
+
+def try_again(site: Site, object_key: str) -> None:
+    """Forget that a scan was refused, and how often it was tried: it counts as new.
+
+    Args:
+        site: The site.
+        object_key: The scan.
+
+    Raises:
+        StoreError: The store is away, or may not be written.
+    """
+    # The record goes last: after a crash in between, the scan is still there to be tried again.
+    site.attempts.clear([object_key])
+    site.quarantine.drop(object_key)

@@ -1,0 +1,1 @@
+"""Parts of the pages: each reads widgets, calls services and renders."""

@@ -1,0 +1,1 @@
+"""The pages: each reads widgets, calls services and renders."""
