@@ -150,10 +150,11 @@ def test_a_server_that_goes_away_meanwhile_is_waited_for(
         while not keys(store, "scans/"):
             assert uploading.poll() is None, uploading.communicate()
             time.sleep(0.02)
+    assert uploading.stderr is not None
+    assert any(b"trying again" in line for line in uploading.stderr)
     with server():
-        out, err = uploading.communicate(timeout=60)
+        out, _ = uploading.communicate(timeout=60)
         told = json.loads(out)
-        assert b"trying again" in err
         assert (uploading.returncode, told["files"]["copied"]) == (0, 60)
         for key in keys(store, "scans/"):
             source = library / key.rpartition("/")[2]
