@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from infra.model_registry import ModelVersion
     from infra.site import Site
 
+pytest_plugins = ("two_models",)
+
 MAIN = ROOT / "search_ui" / "app" / "main.py"
 
 
@@ -33,16 +35,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     store = AwayStore(tmp_path / "home" / "bucket")
     with memory_site(tmp_path / "home", store) as site, resources.serving(site):
         yield site
-
-
-@pytest.fixture
-def models(site: Site, tmp_path: Path) -> list[ModelVersion]:
-    """Two, each with a collection; the first is live."""
-    made = (made_bundle(tmp_path / str(seed), seed=seed) for seed in range(2))
-    versions = [site.models.publish(folder) for folder in made]
-    for version in versions:
-        open_target(site, version)
-    return versions
 
 
 def page(name: str) -> AppTest:

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from bundle_samples import made_bundle
 from index_contract import CrashError, Crashing
 from infra.quarantine import QUARANTINE_PREFIX
 from infra.rollout import ROLLOUT_KEY, begin_rollout
@@ -18,7 +17,6 @@ from infra.settings import Settings
 from infra.settings_groups import IndexSettings
 from infra.site import Site
 from infra.vector_index import VectorIndex
-from ingest_worker.models import open_target
 from memory_site import AwayStore, index_scan, memory_site, put_scans
 from search_ui import resources
 from search_ui.shell import PAGES
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
 
     from infra.model_registry import ModelVersion
 
+pytest_plugins = ("two_models",)
+
 GONE = "http://127.0.0.1:9"
 """Where nobody listens."""
 
@@ -41,16 +41,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     store = AwayStore(tmp_path / "home" / "bucket")
     with memory_site(tmp_path / "home", store) as site, resources.serving(site):
         yield site
-
-
-@pytest.fixture
-def models(site: Site, tmp_path: Path) -> list[ModelVersion]:
-    """Two, each with a collection; the first is live."""
-    made = (made_bundle(tmp_path / str(seed), seed=seed) for seed in range(2))
-    versions = [site.models.publish(folder) for folder in made]
-    for version in versions:
-        open_target(site, version)
-    return versions
 
 
 def page(name: str) -> AppTest:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from infra.site import Site
     from stack_parts import RedisServer
 
-pytest_plugins = ("stack_parts",)
+pytest_plugins = ("stack_parts", "two_models")
 
 
 @pytest.fixture
@@ -38,15 +38,6 @@ def site(tmp_path: Path, broker: RedisServer, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("LITHOSCOPE_BROKER__PASSWORD", PASSWORD)
     with memory_site(tmp_path / "home") as site, resources.serving(site):
         yield site
-
-
-@pytest.fixture
-def models(site: Site, tmp_path: Path) -> list[ModelVersion]:
-    made = (made_bundle(tmp_path / str(seed), seed=seed) for seed in range(2))
-    versions = [site.models.publish(folder) for folder in made]
-    for version in versions:
-        open_target(site, version)
-    return versions
 
 
 def page(name: str) -> AppTest:

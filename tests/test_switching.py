@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bundle_samples import made_bundle
 from encoder.errors import LithoscopeError
 from infra.bucket_metadata import BucketMetadata
 from infra.commands.models import roll_back, use_model
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from infra.model_registry import ModelVersion
     from infra.site import Site
 
+pytest_plugins = ("two_models",)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> WatchedStore:
@@ -39,16 +40,6 @@ def store(tmp_path: Path) -> WatchedStore:
 def site(tmp_path: Path, store: WatchedStore) -> Iterator[Site]:
     with memory_site(tmp_path / "home", store) as site:
         yield site
-
-
-@pytest.fixture
-def models(site: Site, tmp_path: Path) -> list[ModelVersion]:
-    """Two, each with a collection; the first is live."""
-    made = (made_bundle(tmp_path / str(seed), seed=seed) for seed in range(2))
-    versions = [site.models.publish(folder) for folder in made]
-    for version in versions:
-        open_target(site, version)
-    return versions
 
 
 def test_a_switch_that_can_not_be_noted_is_a_switch(
