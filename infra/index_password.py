@@ -22,6 +22,9 @@ _KNOWN = "Milvus"
 """Milvus's own first password, where its settings name no other (or can't: servers before 2.4)."""
 
 _REFUSAL = "auth check failure"
+_UNFIT = ("invalid password", "encrypt password")
+"""What a server says of a new password that is too short or too long for it."""
+
 _PATIENCE = 60.0
 _PAUSE = 0.5
 
@@ -59,15 +62,42 @@ def ensure_index_password(
         )
     client = MilvusClient(uri=address, token=known)
     try:
-        client.update_password(user, former, password)
-    except MilvusException as error:
-        raise VectorIndexError(
-            f"index {address}: the password can't be set ({error.message}); choose one of 6 to 72 "
-            "characters"
-        ) from error
+        _change(client, address, user=user, former=former, password=password, seconds=seconds)
     finally:
         client.close()
     return True
+
+
+def _change(
+    client: MilvusClient, address: str, *, user: str, former: str, password: str, seconds: float
+) -> None:
+    """Set a password, tried again while the server is putting itself in order.
+
+    A server that was killed still counts its former self among those who must hear of a new
+    password, until that one's session has run out; it refuses the change meanwhile, or makes it
+    and says that it failed.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            client.update_password(user, former, password)
+        except MilvusException as error:
+            told = one_line(error.message)
+            if any(word in told for word in _UNFIT):
+                raise VectorIndexError(
+                    f"index {address}: the password can't be set ({told}); choose one of "
+                    "6 to 72 characters"
+                ) from error
+            if _takes(address, f"{user}:{password}", seconds=seconds):
+                return
+            if time.monotonic() > deadline:
+                raise IndexUnavailableError(
+                    f"index {address}: does not set the password ({told}); try again when "
+                    "all its parts are up"
+                ) from error
+        else:
+            return
+        time.sleep(_PAUSE)
 
 
 def _takes(address: str, token: str, *, seconds: float) -> bool:

@@ -320,5 +320,9 @@ def test_the_real_servers_keep_what_they_have_when_killed(servers: NativeStack) 
     with pytest.raises(VectorIndexError, match="name the password that it has") as refusal:
         ensure_index_password(wrong)
     assert not isinstance(refusal.value, IndexUnavailableError), "nobody waits for an answer"
+    for unfit in ("short", "long" * 20):
+        unfitting = index.model_copy(update={"token": SecretStr(f"root:{unfit}")})
+        with pytest.raises(VectorIndexError, match="choose one of 6 to 72 characters"):
+            ensure_index_password(unfitting, former=token.removeprefix("root:"))
     assert ensure_index_password(wrong, former=token.removeprefix("root:"))
     assert not ensure_index_password(wrong)
