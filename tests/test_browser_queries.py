@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -150,6 +151,11 @@ def test_three_rows_and_what_two_models_say(visitor: Visitor) -> None:
     assert request.three_rows
     visitor.finds(lambda: strips(visitor, compared), wanted_strips(compared))
     assert other.bundle_id in visitor.page.locator(".st-key-answer").inner_text()
+    params = dict(parse_qsl(urlsplit(visitor.address()).query))
+    assert params["page.other"] == other.bundle_id
+    visitor.open("/", **params | {"page.other": "dsnn-gone"})
+    visitor.page.get_by_text("The model dsnn-gone has no index any more").wait_for()
+    visitor.finds(lambda: strips(visitor, compared), wanted_strips(compared))
 
 
 def strips(visitor: Visitor, compared: Comparison) -> dict[str, list[str]]:

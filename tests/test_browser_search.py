@@ -204,6 +204,8 @@ def test_of_what_is_marked_alone_nothing_else_is_taken_along(visitor: Visitor) -
     visitor.sees(result.hits[:1])
     (row,) = rows_of(visitor.settle().download("Table (CSV)"))
     assert row["object_key"] == result.hits[0].row.object_key
+    told = json.loads(visitor.download("Everything (JSON)"))
+    assert told["notes"] == [*result.notes, "of 4 hits the 1 that was marked is shown"]
 
 
 def test_a_row_of_one_hit_is_no_larger_than_others(visitor: Visitor) -> None:

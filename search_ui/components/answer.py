@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from encoder.errors import LithoscopeError
 from encoder.ranking import View
 from search_ui.chips import similarity_chip
 from search_ui.components.cards import gallery
@@ -16,7 +18,7 @@ from search_ui.components.palette import MARKS
 from search_ui.components.state import Mode, page_state
 from search_ui.components.take_along import take_along
 from search_ui.components.thinking import pictures_to_think_with
-from search_ui.components.two_models import two_models
+from search_ui.components.two_models import newest_other, two_models
 from search_ui.components.wording import sentence
 from search_ui.markdown import escaped, without_options
 from search_ui.printing import VIEW_TITLES
@@ -50,13 +52,14 @@ def answer(result: SearchResult, overview: LibraryOverview) -> None:
     names = tuple(each.name for each in result.queries)
     for note in (*state.notes, *result.notes):
         st.info(escaped(without_options(sentence(note, names))), icon=":material/info:")
-    comparison = None
+    comparison, narrowed = None, result
     if state.mode is Mode.MODELS:
         comparison = two_models(result)
     else:
-        _hits(state, result)
+        narrowed = _narrowed(state, result)
+        _hits(state, result, narrowed=narrowed)
     with taken:  # what is taken along is what is shown below it
-        take_along(_narrowed_answer(result) if comparison is None else result, comparison)
+        take_along(narrowed, comparison)
     pictures_to_think_with(result, overview)
     opened = next((hit for hit in result.shown if hit.row.row_id == state.opened), None)
     if opened is not None:
@@ -73,16 +76,24 @@ def _mode(state: PageState) -> None:
         key="mode",
         required=True,
         label_visibility="collapsed",
-        on_change=lambda: state.show(Mode(st.session_state["mode"])),
+        on_change=_show,
     )
 
 
-def _hits(state: PageState, result: SearchResult) -> None:
+def _show() -> None:
+    state = page_state()
+    state.show(Mode(st.session_state["mode"]))
+    if state.mode is Mode.MODELS and state.other is None:
+        with suppress(LithoscopeError):  # the page tells, which is drawn next
+            state.other = newest_other()  # a link must name it: a newer one may come
+
+
+def _hits(state: PageState, result: SearchResult, *, narrowed: SearchResult) -> None:
     _marks_line(state, result.shown)
     if result.views:
-        _rows(result)
+        _rows(result, narrowed)
     elif result.hits:
-        gallery(_narrowed(result.hits), name="best", ranked=result.ranked)
+        gallery(narrowed.hits, name="best", ranked=result.ranked)
     else:
         _nothing(state, result)
 
@@ -104,16 +115,15 @@ def _timings(result: SearchResult) -> str:
     return f"How long each stage took: {', '.join(stages)}."
 
 
-def _rows(result: SearchResult) -> None:
+def _rows(result: SearchResult, narrowed: SearchResult) -> None:
     for view, hits in result.views.items():
         mark = MARKS[view]
         st.html(
             f'<h3 class="litho-head"><span style="color:{mark.color}" aria-hidden="true">'
             f"{mark.sign}</span> {VIEW_TITLES[view].capitalize()}</h3>"
         )
-        narrowed = _narrowed(hits)
-        if narrowed:
-            gallery(narrowed, name=str(view), ranked=result.ranked, is_row=True)
+        if narrowed.views[view]:
+            gallery(narrowed.views[view], name=str(view), ranked=result.ranked, is_row=True)
         elif hits:
             st.caption("None of these is marked.")
         else:
@@ -135,18 +145,26 @@ def _unmark() -> None:
     state.serial += 1
 
 
-def _narrowed_answer(result: SearchResult) -> SearchResult:
+def _narrowed(state: PageState, result: SearchResult) -> SearchResult:
+    """Leave the marked hits, if no others are asked for; all where none that is shown is marked.
+
+    The switch is not drawn then, and what it said last outlives it by a run of the page.
+    """
+    marked = state.marks & {hit.row.row_id for hit in result.shown}
+    if not marked or not st.session_state.get("only_marked"):
+        return result
+
+    def kept(hits: tuple[SearchHit, ...]) -> tuple[SearchHit, ...]:
+        return tuple(hit for hit in hits if hit.row.row_id in marked)
+
+    were, are = ("was", "is") if len(marked) == 1 else ("were", "are")
+    note = f"of {len(result.shown):,} hits the {len(marked):,} that {were} marked {are} shown"
     return replace(
         result,
-        hits=tuple(_narrowed(result.hits)),
-        views={view: tuple(_narrowed(hits)) for view, hits in result.views.items()},
+        hits=kept(result.hits),
+        views={view: kept(hits) for view, hits in result.views.items()},
+        notes=(*result.notes, note),
     )
-
-
-def _narrowed(hits: tuple[SearchHit, ...]) -> list[SearchHit]:
-    marks = page_state().marks
-    is_narrow = bool(st.session_state.get("only_marked")) and bool(marks)
-    return [hit for hit in hits if not is_narrow or hit.row.row_id in marks]
 
 
 def _nothing(state: PageState, result: SearchResult) -> None:

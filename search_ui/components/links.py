@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from search_ui.components.state import PageState
     from search_ui.results import SearchResult
 
-_SHOW, _MODELS = "show", "models"
+_SHOW, _MODELS, _OTHER = "show", "models", "other"
 
 
 def open_link() -> None:
@@ -63,9 +63,8 @@ def write_link(result: SearchResult | None) -> None:
     if state.link is not None:
         state.notes = changes(state.link, resources.service(), result=result)
         state.link = None
-    page = {_SHOW: _MODELS} if state.mode is Mode.MODELS else {}
     try:
-        params = to_params(Link.of(state.wish, result, page=page))
+        params = to_params(Link.of(state.wish, result, page=_page(state)))
     except LithoscopeError as error:  # it is too long for an address
         tell(error)
         params = {}
@@ -82,6 +81,12 @@ def address() -> str | None:
     return f"{(st.context.url or '').split('?', 1)[0]}?{urlencode(params)}"
 
 
+def _page(state: PageState) -> dict[str, str]:
+    if state.mode is not Mode.MODELS:
+        return {}
+    return {_SHOW: _MODELS} | ({} if state.other is None else {_OTHER: state.other})
+
+
 def _take_over(state: PageState, link: Link) -> None:
     service = resources.service()
     wish = possible(link, service)
@@ -93,6 +98,7 @@ def _take_over(state: PageState, link: Link) -> None:
     state.look_for(wish.queries)
     state.wish = wish
     state.mode = Mode.MODELS if link.page.get(_SHOW) == _MODELS else Mode.of(wish)
+    state.other = link.page.get(_OTHER)
     if wish == link.request:
         state.link = link
     else:

@@ -73,6 +73,7 @@ class PageState:
         pictures: Pictures of what is looked for, with their longest sides.
         link: Link that was opened and not answered yet.
         mode: How the answer is shown.
+        other: Model that the live one is to be compared with, by its name; None for the newest.
         compared: What two models were asked last, the live one's collection, the other one's name,
             and what they answered.
         written: Parameters of the address as they were last written.
@@ -91,6 +92,7 @@ class PageState:
     pictures: dict[tuple[FileQuery | UploadQuery, int], QueryPicture] = field(default_factory=dict)
     link: Link | None = None
     mode: Mode = Mode.BEST
+    other: str | None = None
     compared: tuple[tuple[SearchRequest, str, str], Comparison] | None = None
     written: dict[str, str] = field(default_factory=dict)
     shown: tuple[object, ...] | None = None
@@ -103,7 +105,7 @@ class PageState:
     @property
     def chosen(self) -> tuple[object, ...]:
         """All that a visitor chooses by what is on the page."""
-        return self.wish, self.mode is Mode.MODELS, self.marks, self.opened
+        return self.wish, self.mode is Mode.MODELS, self.other, self.marks, self.opened
 
     @property
     def result(self) -> SearchResult | None:

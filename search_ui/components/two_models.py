@@ -19,7 +19,7 @@ from search_ui.printing import VIEW_TITLES
 from search_ui.shell import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from encoder.ranking import View
     from search_ui.comparing import Comparison, Move, OtherModel
@@ -41,7 +41,7 @@ def two_models(result: SearchResult) -> Comparison | None:
         What is shown; None where there is nothing to compare.
     """
     comparer = _comparer(resources.service())
-    others = comparer.others()
+    others = {each.bundle_id: each for each in comparer.others()}
     if not others:
         st.info(
             "Only the live model has an index. Publish another one and index the library with it "
@@ -49,9 +49,7 @@ def two_models(result: SearchResult) -> Comparison | None:
             icon=":material/compare_arrows:",
         )
         return None
-    chosen = st.selectbox(
-        "Compare the live model with", others, format_func=_model_text, key="other"
-    )
+    chosen = _choice(others)
     comparison = _compared(comparer, chosen, live=result.model.collection)
     if comparison is None:
         return None
@@ -60,6 +58,11 @@ def two_models(result: SearchResult) -> Comparison | None:
     for view in comparison.ours.views:
         _view(comparison, view)
     return comparison
+
+
+def newest_other() -> str | None:
+    """Name of the model to compare with unless another one is chosen; None where there is none."""
+    return next((each.bundle_id for each in _comparer(resources.service()).others()), None)
 
 
 def shift_text(move: Move) -> str:
@@ -77,19 +80,40 @@ def place_text(move: Move) -> str:
     return "not live" if move.ours is None else f"live {move.ours}"
 
 
+def _choice(others: Mapping[str, OtherModel]) -> str:
+    state = page_state()
+    if state.other is not None and state.other not in others:
+        st.info(
+            escaped(f"The model {state.other} has no index any more: another one is compared."),
+            icon=":material/info:",
+        )
+    st.session_state["other"] = state.other if state.other in others else next(iter(others))
+    return st.selectbox(
+        "Compare the live model with",
+        list(others),
+        format_func=lambda name: _model_text(others[name]),
+        key="other",
+        on_change=_choose,
+    )
+
+
+def _choose() -> None:
+    page_state().other = st.session_state["other"]
+
+
 def _model_text(model: OtherModel) -> str:
     scans = "scan" if model.n_scans == 1 else "scans"
     return f"{model.bundle_id} ({model.init}, {model.n_scans:,} {scans})"
 
 
-def _compared(comparer: ModelComparer, other: OtherModel, *, live: str) -> Comparison | None:
+def _compared(comparer: ModelComparer, other: str, *, live: str) -> Comparison | None:
     state = page_state()
     request = replace(state.wish, three_rows=True)
-    key = request, live, other.bundle_id
+    key = request, live, other
     if state.compared is None or state.compared[0] != key:
         try:
             with st.skeleton(height=420):
-                state.compared = key, comparer.compare(request, other.bundle_id)
+                state.compared = key, comparer.compare(request, other)
         except LithoscopeError as error:
             tell(error)
             return None
