@@ -49,7 +49,7 @@ class FetchedFiles:
     def folder(self) -> Path:
         """A new folder for one file."""
         with self._lock:
-            if self._scratch is None:
+            if self._scratch is None or not self._scratch.path.exists():
                 self._scratch = ScratchFolder()
             return self._scratch.subfolder()
 
@@ -62,7 +62,7 @@ class FetchedFiles:
     def has(self, name: str) -> bool:
         """Whether there is a copy."""
         with self._lock:
-            return name in self._copies
+            return name in self._copies and self._copies[name].path.exists()
 
     @contextmanager
     def at_hand(self, name: str, fetch: Callable[[Path], Path]) -> Iterator[Path]:
@@ -104,9 +104,10 @@ class FetchedFiles:
     def _taken(self, name: str) -> _Copy | None:
         with self._lock:
             copy = self._copies.pop(name, None)
-            if copy is not None:
-                self._copies[name] = copy  # the last used comes last
-                copy.n_users += 1
+            if copy is None or not copy.path.exists():  # whatever tidies temporary files had it
+                return None
+            self._copies[name] = copy  # the last used comes last
+            copy.n_users += 1
             return copy
 
     def _added(self, name: str, path: Path) -> _Copy:

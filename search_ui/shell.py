@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from encoder.errors import LithoscopeError
+from encoder.sandbox.scratch import without_scratch
 from search_ui import resources
 from search_ui.access import User, has_lapsed, user_of
 from search_ui.markdown import escaped, without_options
@@ -107,7 +108,7 @@ def _without_places(text: str) -> str:
     ):
         for spelling in {str(place), str(place.absolute())}:
             text = text.replace(spelling, name)
-    return text
+    return without_scratch(text)
 
 
 def _somebody(settings: Settings) -> User | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -45,6 +46,19 @@ def test_a_file_is_fetched_once(files: FetchedFiles) -> None:
         with files.at_hand("a", source("a")) as path:
             assert path.read_bytes() == b"a" * 100
     assert source.fetched == {"a": 1}
+
+
+def test_a_copy_that_something_else_removed_is_fetched_again(files: FetchedFiles) -> None:
+    """As those do that tidy a machine's temporary files, one by one or a whole folder."""
+    source = Source()
+    with files.at_hand("a", source("a")) as path:
+        pass
+    for gone in (path, path.parent.parent):
+        shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+        assert not files.has("a")
+        with files.at_hand("a", source("a")) as path:
+            assert path.read_bytes() == b"a" * 100
+    assert source.fetched == {"a": 3}
 
 
 def test_what_was_not_used_for_longest_makes_room(files: FetchedFiles) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from encoder.sandbox.scratch import ScratchFolder
+from encoder.sandbox.scratch import ScratchFolder, without_scratch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,3 +79,13 @@ def test_what_another_user_put_there_is_left_alone(temporary: Path) -> None:
     os.chown(temporary / "lithoscope-scratch-theirs", 12345, 12345)
     sweep()
     assert [path.name for path in temporary.iterdir()] == ["lithoscope-scratch-theirs"]
+
+
+def test_words_about_a_file_can_do_without_its_place() -> None:
+    scratch = ScratchFolder()
+    try:
+        for folder in (scratch.path, scratch.subfolder()):
+            told = f"{folder / 'tmp plug.tif'}: can't be written; {folder / 'b.tif'}: nor that"
+            assert without_scratch(told) == "tmp plug.tif: can't be written; b.tif: nor that"
+    finally:
+        scratch.remove()

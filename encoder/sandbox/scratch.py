@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 _UNLOCKED = "lithoscope-new-"
 _LOCKED = "lithoscope-scratch-"
 _LOCK = "lock"
+_PLACE = re.compile(rf"{re.escape(tempfile.gettempdir())}/{_LOCKED}\w+/(?:tmp\w+/)?")
 
 
 class ScratchFolder:
@@ -48,6 +50,11 @@ class ScratchFolder:
     def remove(self) -> None:
         """Remove the folder and what is in it; again is harmless."""
         self._remove()
+
+
+def without_scratch(text: str) -> str:
+    """Leave out of a text where scratch folders are; the names of files in them stay."""
+    return _PLACE.sub("", text)
 
 
 def _lock(handle: int) -> None:
