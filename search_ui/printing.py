@@ -13,7 +13,7 @@ from infra.indexing.records import NUMBER_COLUMNS
 from search_ui.rock_properties import RockProperties
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from search_ui.results import SearchHit, SearchResult
@@ -109,6 +109,11 @@ def rank_help(rank: int | None, ranked: int) -> str:
 def csv_cells(row: Mapping[str, Any]) -> dict[str, Any]:
     """Cells of a line of CSV: no name is a formula to a spreadsheet that opens it."""
     return {name: _no_formula(value) for name, value in row.items()}
+
+
+def csv_columns(table: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:
+    """Columns of a table on a page, which offers it as CSV: likewise."""
+    return {name: [_no_formula(value) for value in values] for name, values in table.items()}
 
 
 def _no_formula(value: Any) -> Any:  # noqa: ANN401  a cell

@@ -89,6 +89,17 @@ def test_what_is_indexed_what_waits_and_what_is_refused(
     assert site.quarantine.get(keys[1]) is None
 
 
+def test_nothing_in_a_table_is_a_formula_to_who_saves_it(
+    site: Site, models: list[ModelVersion]
+) -> None:
+    del models
+    (key,) = put_scans(site, "a")
+    refuse(site, key, reason='=HYPERLINK("http://example.org")')
+    app = page("library")
+    refused = next(each.value for each in app.dataframe if "Scan" in each.value)
+    assert list(refused["Why, and what helps"]) == ['\'=HYPERLINK("http://example.org")']
+
+
 def test_scans_are_added_with_what_is_known_of_them(site: Site, models: list[ModelVersion]) -> None:
     del models
     app = page("library")

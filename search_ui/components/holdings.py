@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from search_ui.components.wording import modality_text
+from search_ui.printing import csv_columns
 from search_ui.resources import Picture, picture_url
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ def holdings(overview: LibraryOverview) -> None:
 
 def _reservoirs(overview: LibraryOverview) -> None:
     st.subheader("Reservoirs")
-    table = {
+    table: dict[str, list[Any]] = {
         "Reservoir": [each.name or _NOT_KNOWN for each in overview.reservoirs],
         "Samples": [each.n_samples for each in overview.reservoirs],
         "Scans": [each.n_scans for each in overview.reservoirs],
         "Slices": [each.n_slices for each in overview.reservoirs],
     }
-    st.dataframe(table, hide_index=True, key="reservoirs")
+    st.dataframe(csv_columns(table), hide_index=True, key="reservoirs")
 
 
 def _known(overview: LibraryOverview) -> None:
@@ -89,7 +90,7 @@ def _scans(overview: LibraryOverview) -> None:
         st.info("No scan has all of these words; try fewer.", icon=":material/search_off:")
         return
     st.dataframe(
-        _table(found[:_SHOWN]),
+        csv_columns(_table(found[:_SHOWN])),
         hide_index=True,
         key="scans",
         row_height=56,
@@ -105,15 +106,15 @@ def _scans(overview: LibraryOverview) -> None:
         st.caption(f"The first {_SHOWN:,} of {len(found):,}; find fewer by more words.")
 
 
-def _table(scans: tuple[ScanSummary, ...]) -> dict[str, object]:
-    plain = {
+def _table(scans: tuple[ScanSummary, ...]) -> dict[str, list[Any]]:
+    plain: dict[str, list[Any]] = {
         "Picture": [picture_url(each.thumbnail_key, kind=Picture.THUMB) for each in scans],
         "Reservoir": [each.reservoir or _NOT_KNOWN for each in scans],
         "Sample": [each.sample or _NOT_KNOWN for each in scans],
         "Imaged by": [modality_text(each.modality) for each in scans],
         "Slices": [each.n_slices for each in scans],
     }
-    numbers = {
+    numbers: dict[str, list[Any]] = {
         "Porosity (%)": [_per_cent(each.numbers.get("porosity")) for each in scans],
         "Permeability (mD)": [each.numbers.get("permeability_md") for each in scans],
         "Pixel size (µm)": [each.numbers.get("pixel_size_um") for each in scans],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -14,6 +14,7 @@ from search_ui.access import Role
 from search_ui.components.messages import guarded
 from search_ui.ingest_state import TOLD, retry
 from search_ui.markdown import escaped
+from search_ui.printing import csv_columns
 
 if TYPE_CHECKING:
     from search_ui.ingest_state import IngestState
@@ -85,7 +86,7 @@ def _refused(found: IngestState) -> None:
         return
     more = "+" if len(found.refused) == TOLD else ""
     st.subheader(f"Can't be read: {len(found.refused):,}{more}")
-    table = {
+    table: dict[str, list[Any]] = {
         "Scan": [each.object_key for each in found.refused],
         "Why, and what helps": [each.reason for each in found.refused],
         "Tried": [each.attempts for each in found.refused],
@@ -93,7 +94,7 @@ def _refused(found: IngestState) -> None:
     }
     may = resources.user().may(Role.EDITOR)
     event = st.dataframe(
-        table,
+        csv_columns(table),
         hide_index=True,
         on_select="rerun" if may else "ignore",
         selection_mode="multi-row",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -12,10 +12,9 @@ from search_ui.access import Role
 from search_ui.components.facts import facts_html
 from search_ui.markdown import escaped
 from search_ui.model_measures import measures_of
+from search_ui.printing import csv_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from infra.model_versions import ModelVersion
     from search_ui.model_measures import Measure
     from search_ui.model_state import ModelState
@@ -60,18 +59,15 @@ def model_card(version: ModelVersion) -> None:
 def model_table(found: ModelState) -> None:
     """List every published model."""
     st.subheader("Published models")
-    rows = [
-        {
-            "Live": "●" if each.is_live else "",
-            "Model": each.version.bundle_id,
-            "Weights": each.version.init,
-            "Scans indexed": each.scans,
-            "Published": each.version.published,
-        }
-        for each in found.entries
-    ]
+    table: dict[str, list[Any]] = {
+        "Live": ["●" if each.is_live else "" for each in found.entries],
+        "Model": [each.version.bundle_id for each in found.entries],
+        "Weights": [each.version.init for each in found.entries],
+        "Scans indexed": [each.scans for each in found.entries],
+        "Published": [each.version.published for each in found.entries],
+    }
     st.dataframe(
-        rows,
+        csv_columns(table),
         hide_index=True,
         key="models",
         column_config={
@@ -119,8 +115,6 @@ def _provenance(version: ModelVersion) -> None:
         st.caption("Its bundle does not tell.")
     if told and resources.user().may(Role.OPERATOR):
         with st.expander("Everything that its bundle says"):
-            st.dataframe(_columns(told, "What", value="Is"), hide_index=True, key="provenance")
-
-
-def _columns(values: Mapping[str, object], name: str, *, value: str) -> dict[str, object]:
-    return {name: sorted(values), value: [values[each] for each in sorted(values)]}
+            names = sorted(told)
+            table = {"What": names, "Is": [told[name] for name in names]}
+            st.dataframe(csv_columns(table), hide_index=True, key="provenance")
