@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from search_ui.results import QueryFacts, SearchHit, SearchResult
 
 MAX_PICTURES = 300
-"""Most pictures of a page: each is about ten kilobytes."""
+"""Most pictures of a page or a sheet: each is about ten kilobytes, and 200 when it is drawn."""
 
 _PICTURE_BYTES = 4 << 20
 _TYPES = {".webp": "image/webp", ".jpg": "image/jpeg"}

@@ -23,6 +23,7 @@ from encoder.sheets import (
 from infra.store_errors import StoreError
 from search_ui.places import size_um
 from search_ui.printing import NOT_MEASURED, VIEW_TITLES, permeability_text, rank_text
+from search_ui.report_page import MAX_PICTURES
 from search_ui.rock_properties import of_rows
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def result_sheet(
         pictures: A picture of each query that is a file, in order; None for the others.
 
     Returns:
-        An RGB picture: a row for the query, then one for each view, or one of all hits.
+        An RGB picture: a row for the query, then one for each view, or one of all hits, together
+        no more of them than `MAX_PICTURES`.
     """
     known = [*pictures, *([None] * (len(result.queries) - len(pictures)))]
     query = [
@@ -70,11 +72,18 @@ def result_sheet(
         for facts, picture in zip(result.queries, known, strict=True)
     ]
     rows = [SheetRow(title=_query_title(result), cells=query)]
+    most = MAX_PICTURES // len(result.lists)
     for view, hits in result.lists.items():
         title = "most alike" if view is None else VIEW_TITLES[view]
-        cells = [_hit_cell(hit, objects, ranked=result.ranked) for hit in hits]
-        rows.append(SheetRow(title=title if hits else f"{title}: none", cells=cells))
+        cells = [_hit_cell(hit, objects, ranked=result.ranked) for hit in hits[:most]]
+        rows.append(SheetRow(title=title + _how_many(len(hits), most=most), cells=cells))
     return draw_rows(rows)
+
+
+def _how_many(count: int, *, most: int) -> str:
+    if not count:
+        return ": none"
+    return f": the first {most:,} of {count:,}" if count > most else ""
 
 
 def draw_rows(rows: Sequence[SheetRow]) -> Image.Image:

@@ -20,6 +20,7 @@ from search_ui import report_page
 from search_ui.exports import Answer, to_csv, to_html, to_json, to_png
 from search_ui.query_pictures import QueryPicture
 from search_ui.requests import FileQuery, Filters, ObjectQuery, PropertyRange, SearchRequest
+from search_ui.sheet import result_sheet
 from search_world import World, make_scan
 
 if TYPE_CHECKING:
@@ -145,6 +146,17 @@ def test_png_is_a_sheet(answer: Answer, indexed: World) -> None:
     with Image.open(io.BytesIO(content)) as sheet:
         assert sheet.format == "PNG"
         assert sheet.width > 400
+
+
+def test_a_sheet_shows_no_more_than_there_is_room_for(
+    answer: Answer, indexed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = replace(answer.result, views={}, hits=answer.result.hits * 20)
+    few = replace(many, hits=many.hits[:12])
+    sizes = [result_sheet(each, indexed.site.objects).size for each in (many, few)]
+    assert sizes[0] > sizes[1]
+    monkeypatch.setattr("search_ui.sheet.MAX_PICTURES", 12)
+    assert result_sheet(many, indexed.site.objects).size == sizes[1]
 
 
 def test_html_tells_everything_and_needs_nothing(answer: Answer, indexed: World) -> None:
