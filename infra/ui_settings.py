@@ -25,6 +25,9 @@ _PEOPLE_TEXT = (
     "nothing"
 )
 _URL = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"
+_SITE = r"^https?://[^\s/?#]+/?$"
+"""The pages and their pictures have addresses that begin at the root of their host."""
+
 _SECRET_LENGTH = 32
 
 
@@ -72,7 +75,9 @@ class UiSettings(BaseModel):
         default=20.0, allow_inf_nan=False, description="GiB, above 0"
     )
     url: str | None = Field(
-        default=None, pattern=_URL, description="http(s)://host[:port][/path], or nothing"
+        default=None,
+        pattern=_SITE,
+        description="http(s)://host[:port] without a path, or nothing",
     )
     oidc_metadata_url: str | None = Field(
         default=None,

@@ -117,6 +117,12 @@ def test_a_login_needs_all_of_it(name: str) -> None:
         UiSettings(**told, viewers="*")
 
 
+def test_a_site_begins_at_the_root_of_its_host() -> None:
+    with pytest.raises(ValidationError, match="url"):
+        UiSettings(**LOGIN | {"url": "https://example.org/rocks"}, viewers="*")
+    UiSettings(**LOGIN | {"url": "https://rocks.example.org/"}, viewers="*")
+
+
 def test_a_login_needs_somebody_who_may() -> None:
     with pytest.raises(ValidationError, match="nobody who may"):
         UiSettings(**LOGIN)
