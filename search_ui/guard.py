@@ -44,7 +44,7 @@ class Guard(BaseHTTPMiddleware):
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Answer a request, or have it answered."""
-        path = request.url.path
+        path: str = request.scope["path"]  # as it is routed by, whatever host it names
         if path.startswith(_CLOSED):
             return PlainTextResponse("nothing here\n", 404)
         if path.startswith(_UPLOADS) and not self._may_upload(request):
@@ -63,7 +63,7 @@ class Guard(BaseHTTPMiddleware):
 
     def _size(self, request: Request) -> int:
         """Bytes that an upload brings; 0 of all else."""
-        if request.method != "PUT" or not request.url.path.startswith(_UPLOADS):
+        if request.method != "PUT" or not request.scope["path"].startswith(_UPLOADS):
             return 0
         told = request.headers.get("content-length", "")
         return int(told) if told.isdecimal() else self._settings.upload_mib << 20

@@ -32,7 +32,7 @@ def model_switch(found: ModelState) -> None:
     st.subheader("Change the live model")
     expected = None if found.live is None else found.live.bundle_id
     if found.former is not None and st.button(
-        f"Roll back to {found.former.bundle_id}", icon=":material/undo:", key="roll_back"
+        f"Roll back to {escaped(found.former.bundle_id)}", icon=":material/undo:", key="roll_back"
     ):
         _confirm(found.former, expected, is_back=True)
     by_name = {each.bundle_id: each for each in others}

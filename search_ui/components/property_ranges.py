@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from search_ui.components.wording import permeability_words
+from search_ui.markdown import escaped
 from search_ui.requests import PropertyRange
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def property_ranges(state: PageState, overview: LibraryOverview) -> None:
     names = {scale.name for scale in known}
     for asked in state.wish.filters.ranges:
         if asked.name not in names:
-            st.caption(f"{asked.name}: {_bounds(asked)}".replace("_", " "))
+            st.caption(escaped(f"{asked.name}: {_bounds(asked)}".replace("_", " ")))
     if not known:
         st.caption("Nothing that is indexed has a measured porosity or permeability.")
         return
