@@ -232,14 +232,17 @@ def _leave(clause: _Clause, span: tuple[int, int], *, text: str) -> None:
 def _is_half(clause: _Clause, span: tuple[int, int], *, text: str) -> bool:
     """Whether words that were not read go on with what was: "below 10 % or > 20 %", "1 bis 2"."""
     begin, end = span
+    rest = text[begin:end]
+    place = end + len(text[end:]) - len(text[end:].lstrip())
+    follows = any(start == place for start, _, _ in clause.reads)
+    has_figure = follows and text[place].isdigit()
     read = next((read for _, at, read in clause.reads if at == len(text[:begin].rstrip())), None)
     if read is None:
-        return False
-    rest = text[begin:end]
-    is_cut = any(chip.filters.ranges for chip in read.chips) and any(map(str.isdigit, rest))
+        return has_figure and rest[-1].isdigit()
+    is_range = any(chip.filters.ranges for chip in read.chips)
+    is_cut = rest[0].isdigit() or (is_range and (has_figure or any(map(str.isdigit, rest))))
     is_either = _words(rest)[:1] == ["or"]
-    goes_on = any(not text[end:start].strip() and start >= end for start, _, _ in clause.reads)
-    return is_cut or (is_either and (goes_on or not excludes(read.chips)))
+    return is_cut or (is_either and (follows or not excludes(read.chips)))
 
 
 def _words(text: str) -> list[str]:

@@ -16,12 +16,26 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-_NUMBER = re.compile(
-    r"\s*(?P<sign>[+\-−])?(?P<number>(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?|\d+[.,]\d+|\d+\.?|\.\d+)"
-    r"(?:e[+-]?\d{1,3})?)(?!\d|[.,]\d)",
-    re.IGNORECASE,
-)
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
+_SPACE = r"[\s'\u2019]"
+_SPACED = rf"[1-9]\d{{0,2}}(?:{_SPACE}\d{{3}})+(?:[.,]\d+)?"
+_GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
+_PLAIN = r"\d+[.,]\d+|\d+\.?|\.\d+"
+
+
+def _number(*forms: str) -> re.Pattern[str]:
+    """A pattern of numbers; one that goes on after a space, "1 2345", is none."""
+    return re.compile(
+        rf"\s*(?P<sign>[+\-−])?(?P<number>(?:{'|'.join(forms)})(?:e[+-]?\d{{1,3}})?)"
+        rf"(?![.,]?\d|{_SPACE}+\d)",
+        re.IGNORECASE,
+    )
+
+
+_WITH_POINTS = _number(_SPACED, _GROUPED, _PLAIN)
+_WITH_COMMAS = _number(_SPACED, rf"(?![1-9]\d{{0,2}}\.\d{{3}}(?!\d))(?:{_PLAIN})")
+"""Where commas are decimal, "1,234" is little more than one, and "1.234" may be a thousand."""
+_DECIMAL_COMMA = re.compile(r"(?<![\w.,])(?![1-9]\d{0,2},\d{3}(?!\d))\d+,\d+(?![.,]?\d)")
+_HAS_GROUPS = re.compile(rf"{_GROUPED}(?!\d)")
 _UNIT_NAMES = sorted(
     {unit for units in UNITS.values() for unit in units if unit != "-"}, key=len, reverse=True
 )
@@ -105,10 +119,16 @@ class WordReader:
     Attributes:
         text: The text.
         at: Place of the next sign.
+        numbers: How numbers are written in this text.
     """
 
     text: str
     at: int = field(default=0)
+    numbers: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        has_commas = _DECIMAL_COMMA.search(self.text) is not None
+        self.numbers = _WITH_COMMAS if has_commas else _WITH_POINTS
 
     @property
     def is_done(self) -> bool:
@@ -152,13 +172,13 @@ class WordReader:
             signed: Whether a sign may stand before it.
         """
         with self.trial() as trial:
-            found = self.take(_NUMBER)
+            found = self.take(self.numbers)
             if found is None or (found["sign"] and not signed):
                 return None
             unit = self.take(_UNIT)
             if unit is None and self._is_inside_a_word():
                 return None
-            value = _decimal(found["number"])
+            value = self._decimal(found["number"])
             if value is None:
                 return None
             trial.keep()
@@ -222,6 +242,14 @@ class WordReader:
     def _is_inside_a_word(self) -> bool:
         return _is_word(self.text[self.at : self.at + 1])
 
+    def _decimal(self, text: str) -> Decimal | None:
+        is_grouped = self.numbers is _WITH_POINTS and _HAS_GROUPS.match(text) is not None
+        plain = re.sub(_SPACE, "", text).replace(",", "" if is_grouped else ".")
+        try:
+            return Decimal(plain)
+        except InvalidOperation:
+            return None
+
 
 @dataclass(slots=True)
 class Trial:
@@ -236,12 +264,3 @@ class Trial:
 
 def _is_word(sign: str) -> bool:
     return sign.isalnum() or sign == "_"
-
-
-def _decimal(text: str) -> Decimal | None:
-    mantissa = text.lower().partition("e")[0]
-    is_grouped = _THOUSANDS.fullmatch(mantissa.partition(".")[0]) is not None
-    try:
-        return Decimal(text.replace(",", "" if is_grouped else "."))
-    except InvalidOperation:
-        return None
