@@ -33,6 +33,7 @@ _LINES = re.compile(r"\s*[\r\n]+\s*")
 _BREAK = re.compile(r"\s*(?:[,;]+|[.!?]+(?=\s|$)|(?:and|but|plus|then|also)(?!\w))", re.IGNORECASE)
 _FIGURES = re.compile(r"[\W\d]+(?:md|%)?", re.IGNORECASE)
 _MARKS = "\"'`“”„«»\u2018\u2019.:;()[]"
+_SIGN = re.compile("[<>≤≥≠]")
 _CLOSE = 0.7
 _HINTS = 5
 _SHOWN = 80
@@ -177,7 +178,8 @@ class Understanding:
 
     def _end(self, clause: _Clause, text: str) -> None:
         left = [(begin, end) for begin, end in clause.left if not _says_nothing(text[begin:end])]
-        is_turned = any(TURNING & {*_words(text[begin:end])} for begin, end in left)
+        is_turned = any(_SIGN.search(text[begin:end]) for begin, end in left)
+        is_turned = is_turned or any(TURNING & {*_words(text[begin:end])} for begin, end in left)
         is_turned = is_turned or any(_is_half(clause, span, text=text) for span in clause.left)
         if is_turned and clause.begin is not None:
             left = [(clause.begin, clause.end)]

@@ -36,7 +36,7 @@ _EXACTLY = phrase("exactly", "equal to", "equals", "==", "=")
 _BETWEEN = phrase("between", "from", "in", "within")
 _TO = phrase("to", "till", "until", "through", "...", "..", "…", ":")
 _AND = phrase("and", "to", "but")
-_SIGN = re.compile(r"\s*[<>≤≥]")
+SIGN = re.compile(r"\s*[<>≤≥]")
 _DASH = re.compile(r"\s*[-–—−\u2010-\u2012]")
 _PLUS_MINUS = re.compile(r"\s*(?:±|\+/-|\+-)")
 IS = phrase(
@@ -73,7 +73,7 @@ def _from_to(reader: WordReader) -> Interval | None:
         if high is None:
             return None
         trial.keep()
-        return _interval(low, high)
+        return both_ends(low, high)
 
 
 def _compared(reader: WordReader) -> Interval | None:
@@ -87,12 +87,12 @@ def _compared(reader: WordReader) -> Interval | None:
             return None
         trial.keep()
         with reader.trial() as further:
-            is_joined = reader.take(_AND) is not None or reader.sees(_SIGN)
+            is_joined = reader.take(_AND) is not None or reader.sees(SIGN)
             other = is_joined and reader.take(AT_MOST if is_low else AT_LEAST)
             second = reader.amount() if other else None
             if second is not None:
                 further.keep()
-                return _interval(first, second) if is_low else _interval(second, first)
+                return both_ends(first, second) if is_low else both_ends(second, first)
         return Interval(first, None) if is_low else Interval(None, first)
 
 
@@ -104,7 +104,7 @@ def _number_first(reader: WordReader) -> Interval | None:
             return None
         trial.keep()
         if (high := _second(reader, joins=(_TO,))) is not None:
-            return _interval(low, high)
+            return both_ends(low, high)
         if (around := _tolerance(reader, low)) is not None:
             return around
         if reader.take(_OR_MORE):
@@ -137,8 +137,8 @@ def _tolerance(reader: WordReader, middle: Amount) -> Interval | None:
         return Interval(Amount(low, unit), Amount(high, by.unit or unit))
 
 
-def _interval(low: Amount, high: Amount) -> Interval:
-    """A unit that is written once holds for both ends."""
+def both_ends(low: Amount, high: Amount) -> Interval:
+    """An interval; a unit that is written once holds for both ends."""
     return Interval(
         Amount(low.value, low.unit or high.unit), Amount(high.value, high.unit or low.unit)
     )

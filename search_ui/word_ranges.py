@@ -11,7 +11,15 @@ from encoder.metadata.columns import ALIASES, ONE, UNITS, Field, squash
 from encoder.metadata.problems import NUMBER_RULES
 from search_ui.chips import Chip, range_chip, similarity_chip
 from search_ui.requests import PropertyRange
-from search_ui.word_intervals import AT_LEAST, AT_MOST, IS, Interval, read_interval
+from search_ui.word_intervals import (
+    AT_LEAST,
+    AT_MOST,
+    IS,
+    SIGN,
+    Interval,
+    both_ends,
+    read_interval,
+)
 from search_ui.word_reader import Amount, NameTable, WordReader, phrase
 from search_ui.word_rules import Read
 
@@ -38,6 +46,9 @@ _THOSE = re.compile(
     re.IGNORECASE,
 )
 _NOT_AFTER = phrase("not", "no", "never")
+_BELOW = phrase("<", "<=", "=<", "≤")
+_ABOVE = phrase(">", ">=", "=>", "≥")
+_K = phrase("k")
 _ALIKE = phrase("similar", "alike", "similarity", "alikeness")
 
 
@@ -154,7 +165,7 @@ def _stated(reader: WordReader) -> tuple[Interval | None, bool]:
 def _ambiguous(reader: WordReader) -> str | None:
     """Read "k > 10 mD": only its unit tells it from "k = 10", which asks for hits."""
     with reader.trial() as trial:
-        if not reader.take(phrase("k")):
+        if not reader.take(_K):
             return None
         after = reader.at
         interval, _ = _stated(reader)
@@ -168,7 +179,7 @@ def _ambiguous(reader: WordReader) -> str | None:
 def _bounds_first(reader: WordReader, table: NameTable[str]) -> tuple[str, Interval, bool] | None:
     """Read "at least 10 mD", "15–25 % porosity", "min porosity 0.1", "60 % similar"."""
     with reader.trial() as trial:
-        found = _comparison_around(reader, table)
+        found = _comparison_around(reader, table) or _name_within(reader, table)
         if found is not None:
             trial.keep()
             return found
@@ -210,6 +221,29 @@ def _comparison_around(
             return None
         trial.keep()
     return name, Interval(amount, None) if is_low else Interval(None, amount), False
+
+
+def _name_within(reader: WordReader, table: NameTable[str]) -> tuple[str, Interval, bool] | None:
+    """Read "10 mD < k < 100 mD", or its first half."""
+    with reader.trial() as trial:
+        first = reader.amount()
+        is_rising = reader.take(_BELOW) is not None
+        if first is None or not (is_rising or reader.take(_ABOVE)):
+            return None
+        is_k = reader.take(_K) is not None
+        name = str(Field.PERMEABILITY_MD) if is_k else reader.plain_name(table)
+        second = reader.amount() if reader.take(_BELOW if is_rising else _ABOVE) else first
+        # "0.1 < porosity > 0.2", and what is longer, say nothing that is known
+        if name is None or second is None or reader.sees(SIGN):
+            return None
+        low, high = (first, second) if is_rising else (second, first)
+        interval = both_ends(low, high)
+        if second is first:
+            interval = Interval(first, None) if is_rising else Interval(None, first)
+        if is_k and not _has_unit_of(interval, Field.PERMEABILITY_MD):
+            return None
+        trial.keep()
+        return name, interval, False
 
 
 def _field_of(name: str) -> Field | None:
