@@ -103,6 +103,7 @@ class _Clause:
         reads: What was read, as (begin, end, what).
         begin: Where it begins; None before its first word.
         end: Where it ends.
+        unclear: Where that ends which it can't be told apart from; none where it is clear.
     """
 
     chips: list[Chip] = field(default_factory=list)
@@ -111,6 +112,15 @@ class _Clause:
     reads: list[tuple[int, int, Read]] = field(default_factory=list)
     begin: int | None = None
     end: int = 0
+    unclear: tuple[int, ...] = ()
+
+    def goes_on(self, before: _Clause) -> bool:
+        """Whether it can't be told apart from the clause before."""
+        return any(place <= before.end for place in self.unclear)
+
+    def behind(self, before: _Clause) -> _Clause:
+        """Both as one that is not understood."""
+        return _Clause(begin=before.begin, end=self.end, unclear=self.unclear)
 
 
 class Understanding:
@@ -133,13 +143,12 @@ class Understanding:
 
     def read(self, text: str) -> None:
         """Read a text to its end."""
-        reader, clause = WordReader(text), _Clause()
+        reader, clauses = WordReader(text), [_Clause()]
         while not reader.is_done:
-            start = _next(reader)
+            start, clause = _next(reader), clauses[-1]
             read = self._read(reader)
             if read is None and reader.take(_BREAK):
-                self._end(clause, text)
-                clause = _Clause()
+                clauses.append(_Clause())
                 continue
             clause.begin = start if clause.begin is None else clause.begin
             if read is None:
@@ -149,7 +158,8 @@ class Understanding:
                 clause.chips += read.chips
                 clause.problems += read.problems
             clause.end = reader.at
-        self._end(clause, text)
+        for clause in _told_apart(clauses, text):
+            self._end(clause, text)
 
     def told(self) -> Understood:
         """What was made of it."""
@@ -178,7 +188,7 @@ class Understanding:
 
     def _end(self, clause: _Clause, text: str) -> None:
         left = [(begin, end) for begin, end in clause.left if not _says_nothing(text[begin:end])]
-        is_turned = any(_SIGN.search(text[begin:end]) for begin, end in left)
+        is_turned = bool(clause.unclear) or any(_SIGN.search(text[b:e]) for b, e in left)
         is_turned = is_turned or any(TURNING & {*_words(text[begin:end])} for begin, end in left)
         is_turned = is_turned or any(_is_half(clause, span, text=text) for span in clause.left)
         if is_turned and clause.begin is not None:
@@ -186,12 +196,13 @@ class Understanding:
         else:
             self._chips += clause.chips
             self._problems += clause.problems
-        self._problems += [self._problem(text[begin:end]) for begin, end in left]
+        is_known = bool(clause.unclear)
+        self._problems += [self._problem(text[b:e], is_known=is_known) for b, e in left]
 
-    def _problem(self, words: str) -> str:
+    def _problem(self, words: str, *, is_known: bool) -> str:
         told = " ".join(words.split())
         shown = told if len(told) <= _SHOWN else f"{told[: _SHOWN - 1]}…"
-        near = self._near(told)
+        near = "" if is_known else self._near(told)
         return f'"{shown}"' + (f": did you mean {near}?" if near else "")
 
     def _near(self, words: str) -> str:
@@ -221,6 +232,24 @@ def _next(reader: WordReader) -> int:
     """Where the next word begins."""
     rest = reader.text[reader.at :]
     return reader.at + len(rest) - len(rest.lstrip())
+
+
+def _told_apart(clauses: list[_Clause], text: str) -> list[_Clause]:
+    """Clauses in which something stands; those that can't be told apart are one."""
+    found: list[_Clause] = []
+    for clause in (each for each in clauses if each.begin is not None):
+        if found and _begins_with_or(clause, text):
+            clause.unclear += (found[-1].end,)
+        whole = clause
+        while found and whole.goes_on(found[-1]):
+            whole = whole.behind(found.pop())
+        found.append(whole)
+    return found
+
+
+def _begins_with_or(clause: _Clause, text: str) -> bool:
+    begin, end = clause.left[0] if clause.left else (clause.end, clause.end)
+    return begin == clause.begin and _words(text[begin:end])[:1] == ["or"]
 
 
 def _leave(clause: _Clause, span: tuple[int, int], *, text: str) -> None:

@@ -27,40 +27,27 @@ _MODALITIES = {
 }
 _CT_MORE = phrase("scans", "scan", "images", "image", "slices", "volumes", "data")
 
-_EXCLUDE = phrase(
+EXCLUDE = phrase(
     *("not", "no", "none", "exclude", "excluding", "except", "except for", "excepting", "without"),
-    *(
-        "hide",
-        "hiding",
-        "skip",
-        "omit",
-        "drop",
-        "ignore",
-        "ignoring",
-        "leave out",
-        "minus",
-        "never",
-        "avoid",
-        "remove",
-        "nothing from",
-        "nothing of",
-    ),
-    *("apart from", "other than", "everything but", "anything but", "all but", "but not"),
-    *("don't show", "do not show", "is not", "are not", "isn't", "≠", "!=", "<>"),
+    *("hide", "hiding", "skip", "omit", "drop", "ignore", "ignoring", "leave out", "minus"),
+    *("never", "avoid", "remove", "nothing from", "nothing of", "apart from", "other than"),
+    *("everything but", "anything but", "all but", "but not", "don't show", "do not show"),
+    *("is not", "are not", "isn't", "≠", "!=", "<>"),
 )
-_MINUS = re.compile(r"\s*-(?=[\w\"“])")
+MINUS = re.compile(r"\s*-(?=[\w\"“])")
 _STRICT = (
     *("only", "just", "solely", "exclusively", "restrict to", "restricted to", "limit to"),
     "limited to",
 )
-_ONLY_STRICT = phrase(*_STRICT)
-_ONLY = phrase(*_STRICT, "from", "within", "in")
+ONLY = phrase(*_STRICT)
+_ONLY_OR_FROM = phrase(*_STRICT, "from", "within", "in")
 _AFTER = phrase("from", "in", "of", "the", "any", "all", "those", "these", "with", "for")
 _AFTER_KIND = phrase("named", "called", "is", "are", "in", "=", "==", ":")
 _OR = re.compile(r"\s*(?:,\s*)?(?:(?:and|or|nor)(?!\w)|[&|+])|\s*,", re.IGNORECASE)
+_EITHER = re.compile(r"[\s,]*(?:n?or\b|\|)", re.IGNORECASE)
 _COMMA = re.compile(r"\s*,\s*(?!(?:and|or|nor)\b)", re.IGNORECASE)
 _ONLY_AFTER = phrase("only", "alone", "exclusively")
-_EXCLUDED_AFTER = phrase("excluded", "left out", "hidden")
+EXCLUDED_AFTER = phrase("excluded", "left out", "hidden")
 _OWN_RESERVOIR = phrase(
     *("this reservoir", "own reservoir", "same reservoir", "its own reservoir", "its reservoir"),
     *("the same reservoir", "the query's reservoir", "my reservoir", "the own reservoir"),
@@ -214,14 +201,19 @@ def _listed(reader: WordReader, tables: NameTables, *, is_open: bool) -> Read | 
         first = _thing(reader, tables, kind=kind)
         if first is None:
             return None
-        things = [first, *_further(reader, tables, kind=kind, polarity=polarity)]
-        polarity = polarity or _trailing(reader)
+        further = _further(reader, tables, first=first, kind=kind, polarity=polarity)
+        things = [first, *(thing for _, thing in further)]
+        listed = reader.at
+        polarity = _with_trailing(reader, polarity)
         if polarity is None and not is_open:
             polarity = _of_itself(things, kind)
         trial.keep()
+        if polarity is Polarity.ONLY and _is_either_kind(first, further):
+            words = " ".join(reader.text[start : reader.at].split())
+            return Read(problems=(f'"{words}": {_KINDS}',))
         if polarity in (None, Polarity.UNCLEAR):
             words = " ".join(reader.text[start : reader.at].split())
-            names = " ".join(reader.text[named : reader.at].split())
+            names = " ".join(reader.text[named:listed].split())
             asked = words if polarity is None else f"{kind} {names}" if kind else names
             return Read(problems=(_either(words, asked),))
         chips = _chips(polarity, things)
@@ -232,15 +224,30 @@ def _either(words: str, asked: str) -> str:
     return f"{words}: write 'only {asked}' or 'not {asked}'"
 
 
+_KINDS = "what is of two kinds can't be asked for with 'or'; name one kind, or join them with 'and'"
+
+
+def _is_either_kind(first: Thing, further: list[tuple[str, Thing]]) -> bool:
+    """Whether "or" joins names of two kinds: it would be asked for both, not for either."""
+    is_either, kind = False, ""
+    for join, thing in (*reversed(further), ("", first)):
+        if is_either and thing.kind != kind:
+            return True
+        if join.strip() != ",":  # a comma stands for the word before the last: "E1, E2 or E3"
+            is_either = _EITHER.match(join) is not None
+        kind = thing.kind
+    return False
+
+
 def _polarity(reader: WordReader) -> Polarity | None:
     """Read words that say whether something is wanted."""
     found: list[Polarity] = []
     while True:
-        if Polarity.EXCLUDE in found and reader.sees(_ONLY_STRICT):
+        if Polarity.EXCLUDE in found and reader.sees(ONLY):
             found.append(Polarity.UNCLEAR)
-        if reader.take(_EXCLUDE) or (not found and reader.take(_MINUS)):
+        if reader.take(EXCLUDE) or (not found and reader.take(MINUS)):
             found.append(Polarity.EXCLUDE)
-        elif reader.take(_ONLY):
+        elif reader.take(_ONLY_OR_FROM):
             found.append(Polarity.ONLY)
         elif not (found and reader.take(_AFTER)):
             break
@@ -299,14 +306,20 @@ def _quoted_key(reader: WordReader) -> Thing | None:
 
 
 def _further(
-    reader: WordReader, tables: NameTables, *, kind: str | None, polarity: Polarity | None
-) -> list[Thing]:
-    """Read the rest of a list: names of the same kind, or of another that is told."""
-    things: list[Thing] = []
+    reader: WordReader,
+    tables: NameTables,
+    *,
+    first: Thing,
+    kind: str | None,
+    polarity: Polarity | None,
+) -> list[tuple[str, Thing]]:
+    """Read the rest of a list, each with what joins it: names of one kind, or of another told."""
+    things: list[tuple[str, Thing]] = []
     while True:
         with reader.trial() as trial:
             is_loose = polarity is not Polarity.ONLY and reader.sees(_COMMA)
-            if not reader.take(_OR):
+            join = reader.take(_OR)
+            if join is None:
                 return things
             if _follows_else(reader, tables):
                 return things
@@ -321,12 +334,14 @@ def _further(
             if thing is None and switched is None and kind is not None:
                 thing = _modality_only(reader, tables, polarity=polarity)
             is_other = switched is not None or (thing is not None and thing.kind == MODALITY)
+            # in "thin sections, E2 excluded" only E2 is
+            is_other |= polarity is None and first.kind == MODALITY
             # "not E2, sample S3" leaves it open whether S3 is wanted
             if thing is None or (is_loose and is_other):
                 return things
             kind = switched or kind
             trial.keep()
-        things.append(thing)
+        things.append((join[0], thing))
 
 
 def _of_list(reader: WordReader, tables: NameTables, *, kind: str) -> Thing | None:
@@ -352,10 +367,13 @@ def _modality_only(
         return thing
 
 
-def _trailing(reader: WordReader) -> Polarity | None:
-    if reader.take(_ONLY_AFTER):
+def _with_trailing(reader: WordReader, polarity: Polarity | None) -> Polarity | None:
+    """Read "thin sections only", "E2 excluded"; "only micro-CT and E2 excluded" is unclear."""
+    if polarity is None and reader.take(_ONLY_AFTER):
         return Polarity.ONLY
-    return Polarity.EXCLUDE if reader.take(_EXCLUDED_AFTER) else None
+    if not reader.take(EXCLUDED_AFTER):
+        return polarity
+    return Polarity.EXCLUDE if polarity is None else Polarity.UNCLEAR
 
 
 def _of_itself(things: list[Thing], kind: str | None) -> Polarity | None:
