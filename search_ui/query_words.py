@@ -1,7 +1,8 @@
 """Filters in words: what is understood becomes chips, what is not is said.
 
 A text is read from its beginning, in clauses that end at a comma, a full stop, "and" or "but".
-Where a word that may turn a clause's meaning around is not understood, the clause isn't at all.
+Where a word that may turn a clause's meaning around is not understood, the clause isn't at all; nor
+are clauses of which it can't be told whether what the first leaves out goes on (`word_reach`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from search_ui.chips import Chip, chips_of, without, words_of
 from search_ui.our_words import FILLERS, OURS, TURNING, VOCABULARY
 from search_ui.word_names import NameTables, excludes, read_names
 from search_ui.word_ranges import property_table, read_range
+from search_ui.word_reach import Reach
 from search_ui.word_reader import NameTable, WordReader
 from search_ui.word_rules import Read, read_phrase
 
@@ -139,24 +141,25 @@ class Understanding:
         self._chips: list[Chip] = []
         self._problems: list[str] = []
         self._hints = 0
-        self._is_after_exclusion = False
 
     def read(self, text: str) -> None:
         """Read a text to its end."""
-        reader, clauses = WordReader(text), [_Clause()]
+        reader, reach, clauses = WordReader(text), Reach(text), [_Clause()]
         while not reader.is_done:
             start, clause = _next(reader), clauses[-1]
-            read = self._read(reader)
+            read, unclear = self._read(reader, reach)
             if read is None and reader.take(_BREAK):
                 clauses.append(_Clause())
                 continue
             clause.begin = start if clause.begin is None else clause.begin
             if read is None:
+                unclear = reach.pass_over(reader)
                 _leave(clause, reader.skip(), text=text)
             else:
                 clause.reads.append((start, reader.at, read))
                 clause.chips += read.chips
                 clause.problems += read.problems
+            clause.unclear += unclear
             clause.end = reader.at
         for clause in _told_apart(clauses, text):
             self._end(clause, text)
@@ -175,13 +178,18 @@ class Understanding:
             not_understood=tuple(printable(each) for each in dict.fromkeys(self._problems)),
         )
 
-    def _read(self, reader: WordReader) -> Read | None:
+    def _read(self, reader: WordReader, reach: Reach) -> tuple[Read | None, tuple[int, ...]]:
+        """Read what stands here, and where that ends which it can't be told apart from."""
+        if read := reach.left_out_too(reader, self._read_named):
+            return read, ()
+        start = _next(reader)
         read = self._read_numbers(reader) or read_names(
-            reader, self._tables, is_after_exclusion=self._is_after_exclusion
+            reader, self._tables, is_after_exclusion=reach.is_open
         )
-        if read is not None:
-            self._is_after_exclusion = excludes(read.chips)
-        return read
+        return read, reach.unclear_with(read, start, end=reader.at) if read else ()
+
+    def _read_named(self, reader: WordReader) -> Read | None:
+        return read_phrase(reader) or read_names(reader, self._tables)
 
     def _read_numbers(self, reader: WordReader) -> Read | None:
         return read_range(reader, self._properties) or read_phrase(reader)

@@ -215,7 +215,7 @@ def _listed(reader: WordReader, tables: NameTables, *, is_open: bool) -> Read | 
             words = " ".join(reader.text[start : reader.at].split())
             names = " ".join(reader.text[named:listed].split())
             asked = words if polarity is None else f"{kind} {names}" if kind else names
-            return Read(problems=(_either(words, asked),))
+            return Read(problems=(_either(words, asked),), is_asked=is_open)
         chips = _chips(polarity, things)
         return Read(chips) if chips else Read(problems=("no way of imaging is left; name one",))
 

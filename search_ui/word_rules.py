@@ -30,10 +30,12 @@ class Read:
     Attributes:
         chips: What was understood.
         problems: What was not, in words.
+        is_asked: Whether it may go on with what was left out before, or not.
     """
 
     chips: tuple[Chip, ...] = ()
     problems: tuple[str, ...] = ()
+    is_asked: bool = False
 
 
 _NUMBER_WORDS = {
