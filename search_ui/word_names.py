@@ -45,7 +45,7 @@ _AFTER = phrase("from", "in", "of", "the", "any", "all", "those", "these", "with
 _AFTER_KIND = phrase("named", "called", "is", "are", "in", "=", "==", ":")
 _OR = re.compile(r"\s*(?:,\s*)?(?:(?:and|or|nor)(?!\w)|[&|+])|\s*,", re.IGNORECASE)
 _EITHER = re.compile(r"[\s,]*(?:n?or\b|\|)", re.IGNORECASE)
-_COMMA = re.compile(r"\s*,\s*(?!(?:and|or|nor)\b)", re.IGNORECASE)
+_COMMA = re.compile(r"\s*,")
 _ONLY_AFTER = phrase("only", "alone", "exclusively")
 EXCLUDED_AFTER = phrase("excluded", "left out", "hidden")
 _OWN_RESERVOIR = phrase(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LEAVE_OUT = "exclude "
 _LIST = r"(?:(?<!\w)(?:and|or|nor|as\s+well\s+as)(?!\w)|[&+|])"
 _MORE = rf"(?:{_LIST}|(?<!\w)(?:plus|also)(?!\w))"
-_AND = re.compile(rf"\s*,?\s*{_LIST}", re.IGNORECASE)
+_AND = re.compile(rf"\s*{_LIST}", re.IGNORECASE)
 _JOIN = re.compile(_MORE, re.IGNORECASE)
 _CLOSE = re.compile(rf"(?:[,;]|[.!?](?=\s|$))(?!\s*{_MORE})|\bbut\b(?!\s+not\b)", re.IGNORECASE)
 _OR = phrase("or")

@@ -38,6 +38,8 @@ NAMES = Names(
         "exclude E1 slices that have porosity below 5 %",
         "exclude E1 and -5 to 5 depth_m",
         "exclude thin sections and permeability below 1 mD",
+        "not E2, and micro-CT",
+        "not E2, and unmeasured",
         "exclude this reservoir and porosity above 5 %",
         "exclude fractures and porosity below 5 %",
         "exclude E1 and fractures and porosity below 5 %",
@@ -67,6 +69,9 @@ def test_what_may_be_left_out_as_well_is_not_understood(text: str) -> None:
 
 UNDERSTOOD = {
     "exclude E1 and E2": ("not from reservoir E1", "not from reservoir E2"),
+    "exclude E1, E2, and Berea": (
+        *("not from reservoir E1", "not from reservoir E2", "not from reservoir Berea"),
+    ),
     "exclude E1 and thin sections": ("not from reservoir E1", "only micro-CT"),
     "exclude E1 and unmeasured": ("not from reservoir E1", "drop unmeasured"),
     "exclude E1 or the unmeasured ones": ("not from reservoir E1", "drop unmeasured"),
@@ -118,6 +123,12 @@ def test_what_says_itself_whether_it_is_wanted(text: str) -> None:
     found = understand(text, NAMES)
     assert tuple(chip.text for chip in found.chips) == UNDERSTOOD[text]
     assert found.not_understood == ()
+
+
+def test_a_list_may_end_in_what_is_wanted() -> None:
+    found = understand("porosity 0.15-0.25, not E2, and micro-CT", NAMES)
+    assert [chip.text for chip in found.chips] == ["porosity 0.15 to 0.25"]
+    assert found.not_understood == ('"not E2, and micro-CT"',)
 
 
 def test_the_clauses_around_stay() -> None:
