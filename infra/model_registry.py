@@ -33,7 +33,7 @@ from infra.store_errors import (
 from infra.vector_index import collection_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from infra.model_history import Switch
     from infra.object_store import ObjectStore
@@ -220,7 +220,14 @@ class ModelRegistry:
             )
         return self._read(found[0])
 
-    def switch(self, index: VectorIndex, version: ModelVersion, *, is_back: bool = False) -> None:
+    def switch(
+        self,
+        index: VectorIndex,
+        version: ModelVersion,
+        *,
+        is_back: bool = False,
+        is_asked_for: Callable[[], bool] = lambda: True,
+    ) -> bool:
         """Make a version's collection live, at once, and note it.
 
         That it can't be noted is logged: it is live all the same.
@@ -229,11 +236,18 @@ class ModelRegistry:
             index: The index.
             version: The version.
             is_back: Whether that is to go back to it, from `previous`.
+            is_asked_for: Asked once no other process of this machine can switch meanwhile: where
+                it answers no, nothing is done.
+
+        Returns:
+            Whether it was made live.
 
         Raises:
             VectorIndexError: It has no collection.
         """
         with self._alone():
+            if not is_asked_for():
+                return False
             before = index.live()
             index.make_live(version.collection)
             try:
@@ -245,6 +259,7 @@ class ModelRegistry:
                     version.bundle_id,
                     error,
                 )
+        return True
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

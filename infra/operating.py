@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.rollout import begin_rollout
+from infra.rollout import current_rollout, end_rollout, note_rollout
 
 if TYPE_CHECKING:
     from infra.model_versions import ModelVersion
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def switch_at_once(site: Site, version: ModelVersion, *, is_back: bool = False) -> bool:
     """Make a model live, whatever it has indexed.
 
-    On a stack its collection is then caught up; what was being filled until now is given up.
+    On a stack its collection is then caught up. What was being filled until now is given up, before
+    the switch: what is cut off in between goes on to the model that was asked for, never back.
 
     Args:
         site: The site.
@@ -27,11 +28,20 @@ def switch_at_once(site: Site, version: ModelVersion, *, is_back: bool = False) 
     Raises:
         LithoscopeError: It has no collection, or the store or the index is away.
     """
+    is_stack = site.settings.broker.url is not None
+    if is_stack:
+        note_rollout(site.objects, version)
+    else:
+        _give_up_rollout(site, besides=version)
     site.models.switch(site.index, version, is_back=is_back)
-    if site.settings.broker.url is None:
-        return False
-    begin_rollout(site, version)
-    return True
+    return is_stack
+
+
+def _give_up_rollout(site: Site, *, besides: ModelVersion) -> None:
+    """End what a stack fills that works on the same bucket: it would become live instead."""
+    rollout = current_rollout(site.objects)
+    if rollout is not None and rollout.collection != besides.collection:
+        end_rollout(site.objects, rollout)
 
 
 def try_again(site: Site, object_key: str) -> None:

@@ -73,7 +73,7 @@ def read_rollout(objects: ObjectStore) -> Rollout | None:
 def begin_rollout(site: Site, version: ModelVersion) -> Rollout:
     """Have the stack fill a model's collection, and make it live once nothing is missing.
 
-    A rollout that is under way is given up for this one; what it filled stays.
+    The collection is made where it is not there, with the columns that are declared.
 
     Args:
         site: The site.
@@ -89,16 +89,30 @@ def begin_rollout(site: Site, version: ModelVersion) -> Rollout:
         metric=version.metric,
         properties=site.settings.properties,
     )
+    return note_rollout(site.objects, version)
+
+
+def note_rollout(objects: ObjectStore, version: ModelVersion) -> Rollout:
+    """Note which model the stack is to fill; its collection is there, whichever columns it has.
+
+    A rollout that is under way is given up for this one; what it filled stays.
+
+    Raises:
+        StoreError: It can't be stored.
+    """
     rollout = Rollout(
         model=version.bundle_id, collection=version.collection, since=datetime.now(UTC)
     )
     told = {**asdict(rollout), "since": rollout.since.isoformat()}
-    site.objects.put(ROLLOUT_KEY, json.dumps(told, indent=2).encode("ascii") + b"\n")
+    objects.put(ROLLOUT_KEY, json.dumps(told, indent=2).encode("ascii") + b"\n")
     return rollout
 
 
 def end_rollout(objects: ObjectStore, rollout: Rollout) -> None:
     """Note that a rollout is done, or given up, unless another one took its place.
+
+    One that takes its place between the look and the removal is removed as well: no store that this
+    is for removes a certain version only. That is milliseconds, and to ask again mends it.
 
     Raises:
         StoreError: The store is away, or may not be written.

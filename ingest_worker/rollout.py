@@ -144,14 +144,19 @@ def _is_done(told: Pass, target: Target, *, queue: TaskQueue) -> bool:
 
 def _go_on(target: Target, rollout: Rollout, *, queue: TaskQueue, passes: Passes) -> None:
     """Make a collection live that misses nothing, or end a rollout whose collection is."""
-    site, name = target.site, target.collection.name
-    if current_rollout(site.objects) != rollout:
-        return  # another one was asked for meanwhile
+    site = target.site
+
+    def is_asked_for() -> bool:
+        return current_rollout(site.objects) == rollout
+
+    if not is_asked_for():
+        return  # another one was, meanwhile
     if target.is_live:
         end_rollout(site.objects, rollout)
         _LOG.info("%s is live, and misses nothing", rollout.model)
         return
-    site.models.switch(site.index, target.version)
+    if not site.models.switch(site.index, target.version, is_asked_for=is_asked_for):
+        return  # whoever switches notes that first
     _LOG.info("%s is live; what came since is looked for", rollout.model)
-    passes.forget(name)
+    passes.forget(target.collection.name)
     queue.request(ROLLOUT)

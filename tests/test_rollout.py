@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
 from infra.broker import open_broker
-from infra.commands.models import drop_model, roll_back
+from infra.commands.models import drop_model, roll_back, use_model
 from infra.commands.rollout_status import rollout_progress
 from infra.fed_collections import FILLING, LIVE, fed_collections
+from infra.operating import switch_at_once
 from infra.rollout import ROLLOUT_KEY, begin_rollout, current_rollout, end_rollout
+from infra.store_errors import StoreRefusedError
 from infra.sweep_notes import SweepNotes
 from infra.task_names import BULK, ENCODE
 from ingest_worker import rollout
@@ -19,9 +24,11 @@ from memory_site import index_scan, put_scans, refuse
 from sweep_site import work
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
 
     from infra.model_versions import ModelVersion
+    from infra.object_store import ObjectStore
+    from infra.rollout import Rollout
     from infra.site import Site
     from infra.task_queue import TaskQueue
     from stack_parts import RedisServer
@@ -97,6 +104,79 @@ def test_rolling_back_switches_at_once_and_is_caught_up(
     _let_it_be_due(site, first)
     run_rollout(site, queue)
     assert current_rollout(site.objects) is None
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        lambda site, _: roll_back(site),
+        lambda site, ref: use_model(site, ref, now=False),
+        lambda site, ref: use_model(site, ref, now=True),
+    ],
+    ids=["rollback", "use", "use --now"],
+)
+def test_a_switch_that_is_cut_off_goes_on_to_what_was_asked_for(
+    site: Site,
+    queue: TaskQueue,
+    models: list[ModelVersion],
+    monkeypatch: pytest.MonkeyPatch,
+    switch: Callable[[Site, str], object],
+) -> None:
+    first, second = models
+    site.models.switch(site.index, second)
+    begin_rollout(site, second)  # it is being caught up
+
+    def cut_off(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.index, "make_live", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            switch(site, first.bundle_id)
+    run_rollout(site, queue)
+    assert site.index.live() == first.collection
+
+
+def test_a_switch_that_can_not_be_gone_on_with_is_not_begun(
+    site: Site, models: list[ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, second = models
+    site.models.switch(site.index, second)
+    begun = begin_rollout(site, second)
+
+    def refuse_to(key: str, *_: object, **__: object) -> None:
+        raise StoreRefusedError(f"{key}: disk full; make room")
+
+    monkeypatch.setattr(site.objects, "put", refuse_to)
+    with pytest.raises(StoreRefusedError):
+        roll_back(site)
+    assert site.index.live() == second.collection
+    assert current_rollout(site.objects) == begun
+
+
+def test_a_worker_that_is_about_to_switch_does_not_undo_a_rollback(
+    site: Site,
+    queue: TaskQueue,
+    models: list[ModelVersion],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = models
+    begin_rollout(site, second)
+    operator = threading.Thread(target=switch_at_once, args=(site, first), kwargs={"is_back": True})
+    reads = 0
+
+    def read(objects: ObjectStore) -> Rollout | None:
+        nonlocal reads
+        found, reads = current_rollout(objects), reads + 1
+        if reads == 2:  # the worker has seen that nobody asked for another one
+            operator.start()
+            operator.join(1)
+        return found
+
+    monkeypatch.setattr(rollout, "current_rollout", read)
+    run_rollout(site, queue)
+    operator.join()
+    assert site.index.live() == first.collection
 
 
 def test_what_searches_would_lose_keeps_a_rollout_waiting(

@@ -15,7 +15,7 @@ from infra.coverage_words import counted, coverage_counts, coverage_text, scans_
 from infra.model_versions import ModelRegistryError
 from infra.operating import switch_at_once
 from infra.readiness import readiness
-from infra.rollout import current_rollout, end_rollout
+from infra.rollout import current_rollout
 from infra.status import covered, has_index, model_statuses
 from infra.sweep_notes import SweepNotes
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from infra.coverage import Coverage
     from infra.model_versions import ModelVersion
     from infra.readiness import Readiness
+    from infra.rollout import Rollout
     from infra.site import Site
     from infra.status import ModelStatus
 
@@ -83,9 +84,10 @@ def use_model(site: Site, ref: str, *, now: bool) -> int:
     if ready.missing:
         typer.echo(printable(f"{name} {_unready(ready, name)}"), err=True)
         return 1
-    site.models.switch(site.index, version)
+    former = current_rollout(site.objects)
+    switch_at_once(site, version)
     typer.echo(f"{name} is live; {coverage_text(coverage)}")
-    _give_up_rollout(site, besides=version)
+    _tell_given_up(former, besides=version)
     return 0
 
 
@@ -135,12 +137,10 @@ def drop_model(site: Site, ref: str, *, even_live: bool) -> int:
     return 0
 
 
-def _give_up_rollout(site: Site, *, besides: ModelVersion) -> None:
-    """End what a stack was filling: it would become live in the place of what was just named."""
-    rollout = current_rollout(site.objects)
+def _tell_given_up(rollout: Rollout | None, *, besides: ModelVersion) -> None:
+    """Tell what a stack was filling: it would have become live in the place of what was named."""
     if rollout is None or rollout.collection == besides.collection:
         return
-    end_rollout(site.objects, rollout)
     typer.echo(
         f"{rollout.model} is not filled any more: `lithoscope reindex {rollout.model} --background`"
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from encoder.commands.inspection import count_text
 from encoder.errors import LithoscopeError
 from infra.model_versions import ModelRegistryError
+from infra.operating import switch_at_once
 from infra.readiness import LOST
 from infra.settings import load_settings
 from infra.site import open_site
@@ -142,7 +143,7 @@ def fill_what_came_since(target: Target, tally: Tally, *, lost: Mapping[str, str
 
 
 def _switched(target: Target) -> Target:
-    target.site.models.switch(target.site.index, target.version)
+    switch_at_once(target.site, target.version)
     return replace(target, is_live=True)
 
 
