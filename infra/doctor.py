@@ -16,6 +16,7 @@ import psutil  # type: ignore[import-untyped]  # ships no types
 from encoder.errors import LithoscopeError, one_line
 from infra.bucket_metadata import BucketMetadata
 from infra.index_server import find_server
+from infra.indexing.schema import ColumnKind
 from infra.settings import load_settings
 from infra.site import Site
 from infra.status import has_index, store_place
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from infra.model_versions import ModelVersion
     from infra.settings import Settings
 
 PACKAGES = (
@@ -241,8 +243,23 @@ def _model(site: Site) -> Iterator[Finding]:
         remedy = "index with one: `lithoscope ingest PATH --encoder dsnn --init seed:0`"
         yield Finding("model", Level.WARN, "none is live: nothing can be searched", remedy)
         return
+    yield from _properties(site, version)
     from encoder.bundle import load_bundle  # noqa: PLC0415  torch
 
     encoder = load_bundle(site.models.fetch(version))
     text = f"{version.bundle_id} loads: {encoder.dimension}-d, {encoder.metric}, {encoder.init}"
     yield Finding("model", Level.OK, text)
+
+
+def _properties(site: Site, version: ModelVersion) -> Iterator[Finding]:
+    """Whether what was declared since the live model indexed its first scan is missing there."""
+    there = site.index.open(version.collection).schema.names(ColumnKind.NUMBER)
+    lacking = [name for name in site.settings.properties if name not in there]
+    if lacking:
+        yield Finding(
+            "properties",
+            Level.WARN,
+            f"the live model's index has no column for {', '.join(lacking)}",
+            f"`lithoscope models drop {version.bundle_id} --live`, then `lithoscope reindex "
+            f"{version.bundle_id}`; or publish another model, whose index has it",
+        )

@@ -111,7 +111,7 @@ def choose_model(
 
 
 def open_target(site: Site, version: ModelVersion, *, adopt: bool = True) -> Target:
-    """Open a model's collection, which is made if need be.
+    """Open a model's collection, which is made if need be, with the columns that are declared.
 
     Args:
         site: The site.
@@ -127,6 +127,25 @@ def open_target(site: Site, version: ModelVersion, *, adopt: bool = True) -> Tar
         metric=version.metric,
         properties=site.settings.properties,
     )
+    return _target(site, version, collection=collection, adopt=adopt)
+
+
+def reopen_target(site: Site, version: ModelVersion, *, adopt: bool = True) -> Target:
+    """Open a model's collection that is there: one that is fed goes on with the columns it has.
+
+    Args:
+        site: The site.
+        version: The model.
+        adopt: Make it live if no other is.
+
+    Raises:
+        VectorIndexError: The index is away, or the collection is not there.
+    """
+    collection = site.index.open(version.collection)
+    return _target(site, version, collection=collection, adopt=adopt)
+
+
+def _target(site: Site, version: ModelVersion, *, collection: Collection, adopt: bool) -> Target:
     if adopt and site.index.live() is None:
         site.models.switch(site.index, version)
     return Target(

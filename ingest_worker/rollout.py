@@ -21,7 +21,7 @@ from infra.readiness import LOST, readiness
 from infra.rollout import current_rollout, end_rollout
 from infra.task_names import BULK, ROLLOUT
 from ingest_worker.feeding import COMING, Feeder, Passes
-from ingest_worker.models import open_target
+from ingest_worker.models import reopen_target
 from ingest_worker.reindex import retry_what_other_models_failed_at
 from ingest_worker.sweep import due_pass, take_step
 
@@ -64,7 +64,7 @@ def run_rollout(site: Site, queue: TaskQueue) -> Pass | None:
     rollout = current_rollout(site.objects)
     if rollout is None or (version := _version(site, rollout)) is None:
         return None
-    target = open_target(site, version)  # where nothing is live, there is nothing to lose
+    target = reopen_target(site, version)  # where nothing is live, there is nothing to lose
     with closing(open_broker(site.settings)) as client:
         told = _step(target, queue, client=client, since=rollout.since.timestamp())
         if told is not None and _is_done(told, target, queue=queue):

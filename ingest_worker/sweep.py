@@ -20,7 +20,7 @@ from infra.readiness import LOST
 from infra.rollout import current_rollout
 from infra.sweep_notes import SweepNotes
 from ingest_worker.feeding import Feeder, Pass, Passes
-from ingest_worker.models import open_target
+from ingest_worker.models import reopen_target
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -129,4 +129,4 @@ def _live_target(site: Site) -> Target | None:
     except ModelRegistryError as error:
         _LOG.error("%s", error)
         return None
-    return None if version is None else open_target(site, version)
+    return None if version is None else reopen_target(site, version, adopt=False)

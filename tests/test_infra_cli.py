@@ -307,7 +307,9 @@ def test_looking_at_an_empty_site_starts_no_server(home: Path) -> None:
     assert not (home / "index").exists()
 
 
-def test_commands_on_a_site_with_a_live_model(home: Path, original_bundle: Path) -> None:
+def test_commands_on_a_site_with_a_live_model(
+    home: Path, original_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (home / "bucket").mkdir(parents=True)
     with Site(Settings(home=home), FolderStore(home / "bucket")) as site:
         (key,) = put_scans(site, "a")
@@ -322,6 +324,9 @@ def test_commands_on_a_site_with_a_live_model(home: Path, original_bundle: Path)
     by_name = {finding["name"]: finding for finding in findings["findings"]}
     assert by_name["model"]["text"].startswith(f"{version.bundle_id} loads: 512-d")
     assert "collections: 1" in by_name["index"]["text"]
+    assert "properties" not in by_name
+    monkeypatch.setenv("LITHOSCOPE_PROPERTIES", "depth_m")
+    assert "the live model's index has no column for depth_m" in run("doctor")
     assert find_server(home / "index") is not None
     assert "has ended" in run("down")
     assert find_server(home / "index") is None

@@ -154,6 +154,20 @@ def test_a_switch_that_can_not_be_gone_on_with_is_not_begun(
     assert current_rollout(site.objects) == begun
 
 
+def test_going_back_asks_for_no_columns(
+    site: Site, queue: TaskQueue, models: list[ModelVersion]
+) -> None:
+    first, second = models
+    site.models.switch(site.index, second)
+    begin_rollout(site, second)
+    site.settings = site.settings.model_copy(update={"properties": ("depth_m",)})
+    roll_back(site)
+    assert site.index.live() == first.collection
+    run_rollout(site, queue)
+    assert site.index.live() == first.collection
+    assert current_rollout(site.objects) is None
+
+
 def test_a_worker_that_is_about_to_switch_does_not_undo_a_rollback(
     site: Site,
     queue: TaskQueue,

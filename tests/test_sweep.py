@@ -180,6 +180,16 @@ def test_workers_ask_for_what_a_full_queue_left_once_it_is_half_empty(
     assert queue.waiting(MAINTENANCE).tasks == 1
 
 
+def test_columns_that_are_declared_later_keep_nothing_from_being_compared(
+    site: Site, queue: TaskQueue, models: list[ModelVersion]
+) -> None:
+    site.settings = site.settings.model_copy(update={"properties": ("depth_m",)})
+    (key,) = put_scans(site, "a")
+    told = run_sweep(site, queue)
+    assert told is not None
+    assert queue.in_flight(models[0].collection) == {key}
+
+
 def test_nothing_is_swept_where_nothing_is_live(site: Site, queue: TaskQueue) -> None:
     assert run_sweep(site, queue) is None
     assert run_rollout(site, queue) is None
