@@ -64,7 +64,7 @@ def _of_answer(error: S3Error, what: str) -> StoreError:
         return ObjectMissingError(f"{what}: no such object")
     if code == "PreconditionFailed":
         return ObjectChangedError(f"{what}: is not the version that was meant; look again")
-    if code in _AWAY or error.response.status >= 500:
+    if code in _AWAY or _is_away(error.response.status):
         return StoreAwayError(f"{what}: the store answered {code}; try again later")
     remedy = _REMEDIES.get(code, "see the store's log")
     return StoreRefusedError(f"{what}: the store answered {code} ({error.message}); {remedy}")
@@ -74,11 +74,16 @@ def _of_status(status: int, what: str) -> StoreError:
     """An answer without S3's words: of a proxy, or to a HEAD request, which has no body."""
     if status == 412:
         return ObjectChangedError(f"{what}: is not the version that was meant; look again")
-    if status in (408, 429) or status >= 500:
+    if _is_away(status):
         return StoreAwayError(f"{what}: answer {status} of the store; try again later")
     return StoreRefusedError(
         f"{what}: answer {status}, which no S3 store gives; correct LITHOSCOPE_STORE__ENDPOINT"
     )
+
+
+def _is_away(status: int) -> bool:
+    """Whether an answer says to come back later: slow, overrun or broken, whatever its words."""
+    return status in (408, 429) or status >= 500
 
 
 def _of_network(error: MinioException | HTTPError, what: str) -> StoreError:

@@ -50,6 +50,9 @@ class BrokenHandler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         kind = self.path.rsplit("/", 1)[-1]
+        if body and kind.startswith("throttled"):
+            self._throttle(int(kind.removeprefix("throttled")))
+            return
         if kind.isdigit():
             self.send_response(int(kind))
             self.send_header("Content-Length", "0")
@@ -65,6 +68,14 @@ class BrokenHandler(BaseHTTPRequestHandler):
             letter = b"y" if kind == "damaged" else b"x"
             self.wfile.write(letter * (60_000 if kind == "truncated" else 100_000))
         self.close_connection = True
+
+    def _throttle(self, status: int) -> None:
+        words = b"<Error><Code>TooManyRequests</Code><Message>slower, please</Message></Error>"
+        self.send_response(status)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(words)))
+        self.end_headers()
+        self.wfile.write(words)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
         del format, args
@@ -91,6 +102,9 @@ def broken() -> Iterator[S3Store]:
         ("500", StoreAwayError),
         ("503", StoreAwayError),
         ("429", StoreAwayError),
+        ("throttled429", StoreAwayError),
+        ("throttled408", StoreAwayError),
+        ("throttled400", StoreRefusedError),
     ],
 )
 def test_a_bad_answer_leaves_no_file_and_says_whether_to_retry(
