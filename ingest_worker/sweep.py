@@ -57,16 +57,16 @@ def run_sweep(
         return None
     name = target.collection.name
     rollout = current_rollout(site.objects)
-    if rollout is not None and rollout.collection == name:
-        return None  # it is being caught up, at lower priority
     with closing(open_broker(site.settings)) as client:
         passes = Passes(client)
+        if asked is not None and prefix is None:
+            passes.ask(name, asked)
+        if rollout is not None and rollout.collection == name:
+            return None  # it is being caught up, at lower priority; what was asked for comes after
         feeder = Feeder(target=target, queue=queue, passes=passes, is_bulk=False, prefix=prefix)
         if prefix is not None:
             return feeder.step(Pass(began=passes.now()), BucketMetadata.read(site.objects))
         pause = None if asked is not None else site.settings.work.sweep_seconds
-        if asked is not None:
-            passes.ask(name, asked)
         told = due_pass(passes.read(name), asked=passes.asked(name), pause=pause, now=passes.now())
         return None if told is None else take_step(feeder, told, client=client)
 

@@ -294,6 +294,20 @@ def test_it_is_over_though_uploads_go_on(
     assert current_rollout(site.objects) is None
 
 
+def test_a_sweep_that_is_asked_for_while_it_is_caught_up_comes_after_it(
+    site: Site, queue: TaskQueue, models: list[ModelVersion]
+) -> None:
+    begin_rollout(site, models[0])
+    run_rollout(site, queue)
+    begin_rollout(site, models[0])
+    asked = queue.now()
+    assert run_sweep(site, queue, asked=asked) is None, "it is caught up by the rollout"
+    site.objects.delete(ROLLOUT_KEY)  # which is over, by a pass that began before
+    told = run_sweep(site, queue)
+    assert told is not None
+    assert told.began > asked
+
+
 def test_what_was_found_of_a_collection_is_forgotten_with_it(
     site: Site, queue: TaskQueue, models: list[ModelVersion], broker: RedisServer
 ) -> None:
