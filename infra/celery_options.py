@@ -22,6 +22,9 @@ SENT_HEADER = "lithoscope_sent"
 """Header of every task: when it was sent, in seconds since 1970. It is the broker's clock wherever
 scans are sent, and the scheduler's own for what it sends by its timetable."""
 
+FIRST_SENT_HEADER = "lithoscope_first_sent"
+"""Header of a task that is tried again: when it was sent for the first time."""
+
 _RESTORE_SECONDS = 10
 _MUTEX_SECONDS = 30
 """A worker that dies while it looks for abandoned tasks keeps others from it for so long."""

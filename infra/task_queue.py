@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 
 from encoder.errors import one_line
 from infra.broker import BrokerAwayError, broker_calls, broker_time, open_broker
-from infra.celery_options import SENT_HEADER, celery_app
+from infra.celery_options import FIRST_SENT_HEADER, SENT_HEADER, celery_app
 from infra.metrics import SENT_KEYS
 from infra.task_names import BULK, ENCODE, ENCODE_BATCH, MAINTENANCE
 
@@ -138,7 +138,9 @@ class TaskQueue:
         return Waiting(tasks=tasks, running=len(self._running(queue)), keys=sum(sizes))
 
     def oldest_seconds(self, queue: str) -> float | None:
-        """Age of the oldest task that waits in a queue or is being worked on.
+        """Age of the oldest task that is next in a queue or being worked on.
+
+        One that is tried again is as old as it was: its scans have waited since.
 
         Returns:
             The age; None without any, or if it does not tell.
@@ -146,7 +148,7 @@ class TaskQueue:
         Raises:
             BrokerAwayError: The broker does not answer.
         """
-        sent = self._oldest_sent(queue)
+        sent = min(map(_first_sent, self._oldest(queue)), default=None)
         return max(self.now() - sent, 0.0) if sent else None
 
     def in_flight(self, collection: str) -> set[str]:
@@ -259,17 +261,17 @@ class TaskQueue:
         A task that is given back goes to the queue's end that is next, with the time of its first
         sending, so the order holds for it as well.
         """
-        before = self._oldest_sent(queue)
+        before = min(map(_sent, self._oldest(queue)), default=None)
         limit = (self.now() if before is None else before) - GRACE_SECONDS
         with broker_calls(queue):
             for place in self._places(queue):
                 self._client.zremrangebyscore(place, "-inf", f"({limit}")
 
-    def _oldest_sent(self, queue: str) -> float | None:
+    def _oldest(self, queue: str) -> list[object]:
+        """The message that is next in a queue, and those from it that workers have."""
         with broker_calls(queue):
             last = self._client.lindex(queue, -1)
-        messages = self._running(queue) + ([_parsed(last)] if last is not None else [])
-        return min(map(_sent, messages), default=None)
+        return self._running(queue) + ([_parsed(last)] if last is not None else [])
 
     def _running(self, queue: str) -> list[object]:
         """Messages from a queue that workers have: as many as there are workers, at most."""
@@ -301,6 +303,15 @@ def _parsed(text: object) -> object:
 
 def _sent(message: object) -> float:
     """When a task was sent; what does not tell counts as older than any."""
+    return _time(message, SENT_HEADER)
+
+
+def _first_sent(message: object) -> float:
+    """When a task was sent for the first time."""
+    return _time(message, FIRST_SENT_HEADER) or _sent(message)
+
+
+def _time(message: object, header: str) -> float:
     headers = message.get("headers") if isinstance(message, dict) else None
-    sent = headers.get(SENT_HEADER) if isinstance(headers, dict) else None
-    return float(sent) if isinstance(sent, int | float) else 0.0
+    told = headers.get(header) if isinstance(headers, dict) else None
+    return float(told) if isinstance(told, int | float) else 0.0

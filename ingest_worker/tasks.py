@@ -11,7 +11,7 @@ from celery.utils.time import get_exponential_backoff_interval
 
 from encoder.errors import LithoscopeError
 from infra.broker import BrokerError
-from infra.celery_options import SENT_HEADER
+from infra.celery_options import FIRST_SENT_HEADER, SENT_HEADER
 from infra.logs import log_context
 from infra.task_names import BULK, DEEP_SWEEP, ENCODE_BATCH, ROLLOUT, SWEEP
 from ingest_worker.faults import OWN_FAULTS
@@ -133,7 +133,9 @@ def _again(task: Task, error: Exception, *, queue: TaskQueue) -> NoReturn:
         factor=1, retries=task.request.retries, maximum=_LONGEST_WAIT, full_jitter=True
     )
     _LOG.warning("%s; trying again in %d s", error, wait)
-    headers = {}
+    # The queue's order goes by the one; how long scans have waited, by the other.
+    first = task.request.get(FIRST_SENT_HEADER) or task.request.get(SENT_HEADER)
+    headers = {FIRST_SENT_HEADER: first}
     with contextlib.suppress(*AWAY):
         headers[SENT_HEADER] = queue.now()
     try:

@@ -24,7 +24,7 @@ WORKER = """
 import sys
 from infra.broker import open_broker
 from infra.settings import load_settings
-from infra.store_errors import LocalFileError
+from infra.store_errors import LocalFileError, StoreAwayError
 from infra.task_renewal import TaskRenewal
 from ingest_worker.app import make_app, run_celery
 from ingest_worker.stack_worker import StackWorker
@@ -36,6 +36,8 @@ class Worker(StackWorker):
                 raise LocalFileError("scratch: no space left on device")
             case "broken":
                 raise RuntimeError("CUDA error: an illegal memory access was encountered")
+            case "away":
+                raise StoreAwayError("the object store does not answer; try again later")
         self.queue.settle(batch.keys, collection=batch.collection)
         for key in batch.keys:
             print("done", key, flush=True)
@@ -76,6 +78,25 @@ def test_a_faulty_worker_loses_nothing_and_leaves_the_work_to_others(
         finally:
             faulty.kill()
             well.stop(60)
+
+
+def test_a_task_that_is_tried_again_and_again_keeps_its_age(
+    broker: RedisServer, tmp_path: Path
+) -> None:
+    settings = work_settings(tmp_path, broker)
+    worker = service(tmp_path, env_of(settings), "away")
+    with TaskQueue(settings) as queue:
+        queue.send(["scans/a"], collection=LIVE)
+        sent = queue.now()
+        try:
+            worker.start()
+            wait_until(lambda: worker.log.count("trying again in") >= 2)
+            age, until = queue.oldest_seconds(ENCODE), queue.now()
+        finally:
+            worker.kill()
+        assert queue.in_flight(LIVE) == {"scans/a"}
+    assert age is not None
+    assert age >= until - sent - 0.5
 
 
 def test_a_worker_that_fails_in_a_row_is_not_well_until_it_succeeds() -> None:
