@@ -8,6 +8,7 @@ from infra.rollout import current_rollout, end_rollout, note_rollout
 
 if TYPE_CHECKING:
     from infra.model_versions import ModelVersion
+    from infra.rollout import Rollout
     from infra.site import Site
 
 
@@ -32,16 +33,29 @@ def switch_at_once(site: Site, version: ModelVersion, *, is_back: bool = False) 
     if is_stack:
         note_rollout(site.objects, version)
     else:
-        _give_up_rollout(site, besides=version)
+        give_up_rollout(site, besides=version)
     site.models.switch(site.index, version, is_back=is_back)
     return is_stack
 
 
-def _give_up_rollout(site: Site, *, besides: ModelVersion) -> None:
-    """End what a stack fills that works on the same bucket: it would become live instead."""
+def give_up_rollout(site: Site, *, besides: ModelVersion) -> Rollout | None:
+    """End what a stack that works on the bucket is filling: it would become live in time.
+
+    Args:
+        site: The site.
+        besides: The model that is to be, or to stay, live; filling that goes on.
+
+    Returns:
+        What was given up, if anything.
+
+    Raises:
+        StoreError: The store is away, or may not be written.
+    """
     rollout = current_rollout(site.objects)
-    if rollout is not None and rollout.collection != besides.collection:
-        end_rollout(site.objects, rollout)
+    if rollout is None or rollout.collection == besides.collection:
+        return None
+    end_rollout(site.objects, rollout)
+    return rollout
 
 
 def try_again(site: Site, object_key: str) -> None:

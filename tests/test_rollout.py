@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from infra.store_errors import StoreRefusedError
 from infra.sweep_notes import SweepNotes
 from infra.task_names import BULK, ENCODE
 from ingest_worker import rollout
+from ingest_worker.commands import reindex
 from ingest_worker.feeding import Passes
 from ingest_worker.rollout import run_rollout
 from ingest_worker.sweep import run_sweep
@@ -133,6 +135,21 @@ def test_a_switch_that_is_cut_off_goes_on_to_what_was_asked_for(
         patch.setattr(site.index, "make_live", cut_off)
         with pytest.raises(KeyboardInterrupt):
             switch(site, first.bundle_id)
+    run_rollout(site, queue)
+    assert site.index.live() == first.collection
+
+
+def test_reindexing_at_once_is_not_undone_by_what_was_being_filled(
+    site: Site, queue: TaskQueue, models: list[ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = models
+    site.models.switch(site.index, second)
+    begin_rollout(site, second)
+    monkeypatch.setattr(reindex, "open_site", lambda _: nullcontext(site))
+    request = reindex.ReindexRequest(
+        model=first.bundle_id, switch=True, allow_missing=False, as_json=False
+    )
+    assert reindex.run_reindex(request) == 0
     run_rollout(site, queue)
     assert site.index.live() == first.collection
 

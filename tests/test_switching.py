@@ -135,6 +135,30 @@ def test_a_model_that_is_named_is_not_replaced_by_what_was_being_filled(
     assert f"{second.bundle_id} is not filled any more" in capsys.readouterr().out
 
 
+def test_a_rollback_beside_a_stack_gives_up_what_that_was_filling(
+    site: Site, models: list[ModelVersion]
+) -> None:
+    first, second = models
+    site.models.switch(site.index, second)
+    begin_rollout(site, second)
+    roll_back(site)  # where no broker is set
+    assert site.index.live() == first.collection
+    assert current_rollout(site.objects) is None
+
+
+def test_to_stay_with_the_live_model_gives_up_what_was_being_filled(
+    site: Site, models: list[ModelVersion], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = models
+    begun = begin_rollout(site, first)
+    assert use_model(site, first.bundle_id, now=False) == 0
+    assert current_rollout(site.objects) == begun, "that catches it up"
+    begin_rollout(site, second)
+    assert use_model(site, first.bundle_id, now=False) == 0
+    assert current_rollout(site.objects) is None
+    assert f"{second.bundle_id} is not filled any more" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("is_live", [True, False])
 def test_what_a_model_misses_is_told_by_key_live_or_not(
     site: Site, models: list[ModelVersion], capsys: pytest.CaptureFixture[str], *, is_live: bool

@@ -13,9 +13,8 @@ from infra.broker import BrokerError, open_broker
 from infra.commands.status import model_facts
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.model_versions import ModelRegistryError
-from infra.operating import switch_at_once
+from infra.operating import give_up_rollout, switch_at_once
 from infra.readiness import readiness
-from infra.rollout import current_rollout
 from infra.status import covered, has_index, model_statuses
 from infra.sweep_notes import SweepNotes
 
@@ -75,6 +74,7 @@ def use_model(site: Site, ref: str, *, now: bool) -> int:
         raise ModelRegistryError(f"model {name}: has indexed nothing; {_fill(name)}")
     if site.index.live() == version.collection:
         typer.echo(f"{name} is live already")
+        _tell_given_up(give_up_rollout(site, besides=version))
         return 0
     if now:
         _switch_at_once(site, version)
@@ -84,10 +84,10 @@ def use_model(site: Site, ref: str, *, now: bool) -> int:
     if ready.missing:
         typer.echo(printable(f"{name} {_unready(ready, name)}"), err=True)
         return 1
-    former = current_rollout(site.objects)
+    given_up = give_up_rollout(site, besides=version)
     switch_at_once(site, version)
     typer.echo(f"{name} is live; {coverage_text(coverage)}")
-    _tell_given_up(former, besides=version)
+    _tell_given_up(given_up)
     return 0
 
 
@@ -137,13 +137,10 @@ def drop_model(site: Site, ref: str, *, even_live: bool) -> int:
     return 0
 
 
-def _tell_given_up(rollout: Rollout | None, *, besides: ModelVersion) -> None:
-    """Tell what a stack was filling: it would have become live in the place of what was named."""
-    if rollout is None or rollout.collection == besides.collection:
-        return
-    typer.echo(
-        f"{rollout.model} is not filled any more: `lithoscope reindex {rollout.model} --background`"
-    )
+def _tell_given_up(rollout: Rollout | None) -> None:
+    if rollout is not None:
+        name = rollout.model
+        typer.echo(f"{name} is not filled any more: `lithoscope reindex {name} --background`")
 
 
 def _forget_comparisons(site: Site, collection: str) -> None:
