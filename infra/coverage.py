@@ -33,7 +33,7 @@ class Coverage:
         slices: Slices of those.
         missing: Not indexed, and to be.
         changed: Indexed with another content.
-        stale: Indexed with another slicing or preprocessing.
+        stale: Indexed with another slicing or preprocessing, or headerless with another layout.
         corrected: Indexed, but for their metadata.
         unresolved: Indexed with the metadata that they had: what the tables and the object say now
             contradicts itself or can't be read. They stay as they are until that is corrected.

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from encoder.metadata.problems import MetadataError
-from infra.generations import generation_of
+from infra.generations import content_of, generation_of
 from infra.quarantine import METADATA_FAULT
 from infra.store_errors import (
     BadKeyError,
@@ -15,6 +15,7 @@ from infra.store_errors import (
     StoreRefusedError,
 )
 from infra.store_keys import check_key
+from infra.stored_scans import layout_of, may_be_headerless
 from infra.vector_index import collection_name
 
 if TYPE_CHECKING:
@@ -78,6 +79,18 @@ class Case(NamedTuple):
     entry: ObjectEntry
     record: ScanRecord | None
     refusal: QuarantineRecord | None
+    layout: str = ""
+
+    @property
+    def content(self) -> str:
+        """Name of what is there."""
+        return content_of(self.entry.etag, self.layout)
+
+    @property
+    def needs_layout(self) -> bool:
+        """Whether its user metadata may make another content of its bytes than was met before."""
+        is_known = self.record is not None or self.refusal is not None
+        return is_known and may_be_headerless(self.entry.key)
 
     @property
     def is_refused(self) -> bool:
@@ -85,7 +98,7 @@ class Case(NamedTuple):
         if self.refusal is None:
             return False
         if self.refusal.etag:
-            return self.refusal.etag == self.entry.etag
+            return self.refusal.content == self.content
         return not self.entry.etag or is_bad_key(self.entry.key)
 
 
@@ -100,6 +113,12 @@ class Judge:
         self._metadata = metadata
         self._fingerprint = fingerprint
         self._collection = collection
+
+    def with_layouts(self, cases: Sequence[Case]) -> list[Case]:
+        """Add how headerless volumes are laid out now: no listing tells it."""
+        stats = self._looks.stats([case.entry.key for case in cases if case.needs_layout])
+        layouts = {key: layout_of(stat) for key, stat in stats.items()}
+        return [case._replace(layout=layouts.get(case.entry.key, "")) for case in cases]
 
     def states(self, cases: Sequence[Case]) -> list[State]:
         """Tell what each of some objects is.
@@ -125,7 +144,7 @@ class Judge:
 
     def _at_first_sight(self, case: Case) -> State | None:
         """What an object is by its listing; None where its user metadata must tell."""
-        entry, record, refusal = case
+        entry, record, refusal, _ = case
         if record is None:
             if refusal is None or not case.is_refused:
                 return State.MISSING
@@ -133,7 +152,7 @@ class Judge:
             return None if is_freed else State.QUARANTINED
         if record.etag != entry.etag:
             return State.CHANGED
-        if record.generation != generation_of(entry.etag, self._fingerprint):
+        if record.generation != generation_of(case.content, self._fingerprint):
             return State.STALE
         if self._metadata.faults:
             return State.UNRESOLVED
@@ -142,7 +161,7 @@ class Judge:
 
     def _looked_at(self, case: Case, stat: ObjectStat | None) -> State:
         """What an object is whose user metadata is known, unless it is gone or changed since."""
-        entry, record, _ = case
+        entry, record, *_ = case
         if stat is None or stat.etag != entry.etag:
             if record is None:
                 return State.QUARANTINED if is_bad_key(entry.key) else State.MISSING

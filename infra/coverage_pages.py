@@ -213,6 +213,7 @@ class _Comparing:
         return (record for record in found if record.object_key.startswith(prefix))
 
     def _take(self, cases: Sequence[Case], *, page: CoveragePage) -> None:
+        cases = self._judge.with_layouts(cases)
         for case, state in zip(cases, self._judge.states(cases), strict=True):
             page.note(case, state, has_lapsed=self._judge.has_lapsed(case, state))
 

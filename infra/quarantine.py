@@ -1,7 +1,7 @@
 """Scans that can't be indexed: which, why, and what to do about it, kept beside the objects.
 
 A record is the object ``quarantine/<object key>.json``. It holds for one content: once the object
-has another etag, the record says nothing of it any more.
+has another etag, or a headerless volume another layout, the record says nothing of it any more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from encoder.errors import one_line, printable
+from infra.generations import content_of
 from infra.indexing.records import record_id
 from infra.store_errors import (
     BadKeyError,
@@ -62,6 +63,7 @@ class QuarantineRecord:
         first_attempt: When the first of them was, UTC.
         last_attempt: When the last was, UTC.
         trace_id: What the log names this failure by.
+        layout: How its user metadata said that a headerless volume is laid out; empty for nothing.
     """
 
     object_key: str
@@ -73,6 +75,12 @@ class QuarantineRecord:
     first_attempt: datetime
     last_attempt: datetime
     trace_id: str
+    layout: str = ""
+
+    @property
+    def content(self) -> str:
+        """Name of what was refused: `infra.generations.content_of`."""
+        return content_of(self.etag, self.layout)
 
     def to_json(self) -> bytes:
         """Write it as JSON."""
@@ -87,6 +95,8 @@ class QuarantineRecord:
             ValueError: It is no such record.
         """
         found = json.loads(text)
+        if isinstance(found, dict):
+            found.setdefault("layout", "")  # earlier releases kept none
         if not isinstance(found, dict) or set(found) != set(cls.__slots__):
             raise ValueError("no quarantine record")
         for name in cls.__slots__:

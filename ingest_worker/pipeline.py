@@ -237,13 +237,8 @@ class _Run:
     def _change(self, scan: Prepared, result: Encoded | EncoderError) -> Change:
         if isinstance(result, Encoded):
             return Filled(prepared=scan, encoded=result)
-        place = (scan.object_key, scan.stat.etag)
         return refusal(
-            self._context,
-            place,
-            fault=ENCODER_FAULT,
-            reason=str(result),
-            tried=scan.tried,
+            self._context, scan.stat, fault=ENCODER_FAULT, reason=str(result), tried=scan.tried
         )
 
 

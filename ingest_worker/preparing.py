@@ -30,7 +30,7 @@ from infra.store_errors import (
     ObjectTooLargeError,
     StoreRefusedError,
 )
-from infra.stored_scans import file_name, read_options
+from infra.stored_scans import file_name, read_options, stored_content
 from ingest_worker.outcomes import Deferred, Quarantined, Unchanged
 from ingest_worker.refusing import CRASH_FAULT, KEY_FAULT, one_line, refusal, store_fault
 from ingest_worker.steps import Prepared, Refusal, Rekeying, Removal, Step, Suspect, Tried
@@ -121,7 +121,7 @@ class Preparer:
         except ObjectMissingError:
             return Removal(object_key=key)
         except (BadKeyError, StoreRefusedError) as error:
-            return refusal(self._context, (key, ""), fault=store_fault(error), reason=str(error))
+            return refusal(self._context, key, fault=store_fault(error), reason=str(error))
         return self._compare(request, stat)
 
     def _compare(self, request: Request, stat: ObjectStat) -> Step:
@@ -146,7 +146,7 @@ class Preparer:
             )
         if (
             quarantined is not None
-            and quarantined.etag == stat.etag
+            and quarantined.content == stored_content(stat)
             and quarantined.fault != METADATA_FAULT
         ):
             return _still_refused(quarantined, record)
@@ -157,7 +157,7 @@ class Preparer:
 
     def _is_indexed(self, stat: ObjectStat, record: ScanRecord | None) -> bool:
         """Whether this content is indexed with this preprocessing, whatever its metadata."""
-        generation = generation_of(stat.etag, self._context.fingerprint)
+        generation = generation_of(stored_content(stat), self._context.fingerprint)
         return record is not None and (record.etag, record.generation) == (stat.etag, generation)
 
     def _without_metadata(
@@ -177,10 +177,10 @@ class Preparer:
     ) -> Step:
         """Refuse an object that was not even fetched, unless it is refused for that already."""
         known = self._quarantined(stat.key)
-        now = (stat.etag, fault, one_line(reason))
-        if known is not None and (known.etag, known.fault, known.reason) == now:
+        now = (stored_content(stat), fault, one_line(reason))
+        if known is not None and (known.content, known.fault, known.reason) == now:
             return _still_refused(known, request.record)
-        return refusal(self._context, (stat.key, stat.etag), fault=fault, reason=reason)
+        return refusal(self._context, stat, fault=fault, reason=reason)
 
     def _take(
         self,
@@ -192,11 +192,12 @@ class Preparer:
     ) -> Step:
         """Count the attempt, then fetch and decode."""
         key = stat.key
-        crashes = 0 if key in self._begun else self._site.attempts.counts({key: stat.etag})[key]
+        contents = {key: stored_content(stat)}
+        crashes = 0 if key in self._begun else self._site.attempts.counts(contents)[key]
         if crashes >= MAX_CRASHES:
             return refusal(
                 self._context,
-                (key, stat.etag),
+                stat,
                 fault=CRASH_FAULT,
                 reason=f"{crashes} workers died while they worked on it; check the file, or "
                 f"give it another try: lithoscope quarantine retry {key}",
@@ -210,22 +211,12 @@ class Preparer:
         except ObjectMissingError:
             return Removal(object_key=key)
         except ScanError as error:
-            return refusal(
-                self._context,
-                (key, stat.etag),
-                fault=error.fault,
-                reason=error.reason,
-                tried=tried,
-            )
+            return refusal(self._context, stat, fault=error.fault, reason=error.reason, tried=tried)
         except LocalFileError:
             raise  # our own disk's fault
         except (ChecksumError, ObjectTooLargeError, StoreRefusedError) as error:
             return refusal(
-                self._context,
-                (key, stat.etag),
-                fault=store_fault(error),
-                reason=str(error),
-                tried=tried,
+                self._context, stat, fault=store_fault(error), reason=str(error), tried=tried
             )
         return Prepared(
             stat=stat,
@@ -241,7 +232,7 @@ class Preparer:
         key = stat.key
         if key in self._begun:
             return Tried()
-        attempts = self._site.attempts.begin({key: stat.etag})[key]
+        attempts = self._site.attempts.begin({key: stored_content(stat)})[key]
         with self._lock:
             self._begun.add(key)
         return self._tried(stat, attempts)
@@ -249,7 +240,7 @@ class Preparer:
     def _tried(self, stat: ObjectStat, attempts: int) -> Tried:
         if attempts == 1:
             return Tried()
-        times = self._site.attempts.first_times({stat.key: stat.etag})
+        times = self._site.attempts.first_times({stat.key: stored_content(stat)})
         return Tried(attempts=attempts, first=times.get(stat.key))
 
     def _decode(self, stat: ObjectStat) -> DecodedScan:

@@ -17,9 +17,11 @@ from infra.store_errors import (
     StoreError,
     StoreRefusedError,
 )
+from infra.stored_scans import layout_of
 from ingest_worker.steps import Refusal, Tried
 
 if TYPE_CHECKING:
+    from infra.object_store import ObjectStat
     from ingest_worker.context import IngestContext
 
 CRASH_FAULT = "crashed the worker"
@@ -41,7 +43,7 @@ _LOG = logging.getLogger(__name__)
 
 def refusal(
     context: IngestContext,
-    place: tuple[str, str],
+    place: ObjectStat | str,
     *,
     fault: str,
     reason: str,
@@ -51,15 +53,18 @@ def refusal(
 
     Args:
         context: Names the model that it was to be indexed with.
-        place: Its key and etag; the etag is empty where it could not even be looked at.
+        place: The object; its key alone where it could not even be looked at.
         fault: Kind of fault.
         reason: What is wrong and what to do.
         tried: How often it was tried.
     """
     now = datetime.now(UTC)
+    key, etag, layout = (
+        (place, "", "") if isinstance(place, str) else (place.key, place.etag, layout_of(place))
+    )
     record = QuarantineRecord(
-        object_key=place[0],
-        etag=place[1],
+        object_key=key,
+        etag=etag,
         fault=str(fault),
         reason=one_line(reason),
         model=context.model,
@@ -67,9 +72,10 @@ def refusal(
         first_attempt=min(tried.first or now, now),  # clocks of machines need not agree
         last_attempt=now,
         trace_id=uuid.uuid4().hex,
+        layout=layout,
     )
-    with log_context(object_key=place[0]):
-        told = f"{place[0]}: {record.fault}: {record.reason} (trace {record.trace_id})"
+    with log_context(object_key=key):
+        told = f"{key}: {record.fault}: {record.reason} (trace {record.trace_id})"
         _LOG.warning("%s", printable(told))  # a name that is no UTF-8 can't be written anywhere
     return Refusal(record=record)
 

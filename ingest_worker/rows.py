@@ -10,6 +10,7 @@ from infra.generations import generation_of
 from infra.indexing.errors import VectorIndexError
 from infra.indexing.records import NUMBER_COLUMNS, IndexedScan, ScanRecord, SliceRow
 from infra.indexing.schema import ColumnKind
+from infra.stored_scans import stored_content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ def indexed_scan(filled: Filled, schema: TableSchema, *, fingerprint: str) -> In
     prepared, encoded = filled.prepared, filled.encoded
     scan, metadata = prepared.scan, prepared.metadata
     file_size = scan.info.pixel_size_um
-    generation = generation_of(prepared.stat.etag, fingerprint)
+    generation = generation_of(stored_content(prepared.stat), fingerprint)
     properties = declared_properties(schema)
     numbers = _numbers(metadata, properties, file_pixel_size_um=file_size)
     extra = {**_facts(scan), **_extra(metadata, properties, file_pixel_size_um=file_size)}

@@ -80,8 +80,6 @@ class Bucket:
         cache: Folder for remembered hashes and unfinished files.
         lock: Held while what libraries say is read, changed and written, never while scans are
             copied: others ingest meanwhile.
-        forget: Called with a key before its bytes get another meaning: nothing that was made of
-            them holds any more.
         patience: How long a store that is away is waited for; not at all unless told.
         at_once: Files that are copied at the same time.
     """
@@ -89,7 +87,6 @@ class Bucket:
     objects: ObjectStore
     cache: Path
     lock: AbstractContextManager[object]
-    forget: Callable[[str], None]
     patience: Patience = field(default_factory=lambda: Patience(total_seconds=0.0))
     at_once: int = COPIES_AT_ONCE
 
@@ -327,7 +324,6 @@ class _Copier:
             if is_same and kept.items() >= wanted.items():
                 return Stored.UNCHANGED
             if is_same:
-                self._bucket.forget(scan.key)
                 wanted = {**kept, **wanted}
         before = packed.path.stat()
         with packed.file(self._bucket.cache) as file:

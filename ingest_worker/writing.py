@@ -25,6 +25,7 @@ from infra.store_errors import (
     StoreRefusedError,
 )
 from infra.store_keys import is_text
+from infra.stored_scans import stored_content
 from ingest_worker.outcomes import Indexed, Outcome, Quarantined, Rekeyed, Removed
 from ingest_worker.refusing import refusal
 from ingest_worker.rows import indexed_scan, rekeyed_record, rekeyed_row
@@ -130,7 +131,7 @@ class Writer:
         refused = [
             refusal(
                 self._context,
-                (scan.object_key, scan.prepared.stat.etag),
+                scan.prepared.stat,
                 fault=INDEX_FAULT,
                 reason=fault,
                 tried=scan.prepared.tried,
@@ -220,15 +221,15 @@ class Writer:
         if isinstance(change, Removal):
             self._site.quarantine.drop(key)
         try:
-            etag = self._site.objects.stat(key).etag
+            content = stored_content(self._site.objects.stat(key))
         except ObjectChangedError:
             return again
         except (ObjectMissingError, BadKeyError, StoreRefusedError):
-            etag = ""  # as of what was refused without a look
+            content = ""  # as of what was refused without a look
         if isinstance(change, Removal):
-            return again if etag else Removed(object_key=key)
+            return again if content else Removed(object_key=key)
         record = change.record
-        if etag and record.etag not in ("", etag):
+        if content and record.content not in ("", content):
             return again
         return Quarantined(object_key=key, fault=record.fault, reason=record.reason)
 

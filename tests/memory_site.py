@@ -17,6 +17,7 @@ from infra.quarantine import QuarantineRecord
 from infra.settings import Settings
 from infra.site import Site
 from infra.store_errors import StoreAwayError
+from infra.stored_scans import stored_content
 from infra.vector_index import VectorIndex
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ def put_scans(site: Site, *names: str) -> list[str]:
 
 
 def index_scan(site: Site, version: ModelVersion, *, key: str, n_slices: int = 3) -> None:
-    etag = site.objects.stat(key).etag
-    generation = generation_of(etag, version.fingerprint)
+    stat = site.objects.stat(key)
+    generation = generation_of(stored_content(stat), version.fingerprint)
     record = ScanRecord(
         object_key=key,
-        etag=etag,
+        etag=stat.etag,
         generation=generation,
         metadata_hash=BucketMetadata.read(site.objects).resolve(key).metadata_hash(),
         n_slices=n_slices,

@@ -36,17 +36,26 @@ if TYPE_CHECKING:
 pytest_plugins = ("ingest_site",)
 
 KEY = "scans/E1/S1/a.png"
+RAW = "scans/E1/S1/a.raw"
 
 
 def test_a_layout_is_read_from_user_metadata_however_it_is_spelt() -> None:
     layout = RawLayout(shape=(4, 5, 6), dtype="<u2", header_bytes=16)
     for name in ("header-bytes", "header_bytes", "Header-Bytes"):
         told = {"shape": "4, 5,6", "dtype": "<u2", name: "16", "porosity": "0.2"}
-        assert read_options(KEY, told).raw == layout
-    assert read_options(KEY, {"shape": "4,5,6", "dtype": "<u2"}).raw == replace(
+        assert read_options(RAW, told).raw == layout
+    assert read_options(RAW, {"shape": "4,5,6", "dtype": "<u2"}).raw == replace(
         layout, header_bytes=0
     )
-    assert read_options(KEY, {"porosity": "0.2"}).raw is None
+    assert read_options(RAW, {"porosity": "0.2"}).raw is None
+
+
+def test_a_file_whose_name_tells_its_format_has_no_layout_but_its_own() -> None:
+    told = {"shape": "4,5,6", "dtype": "<u2"}
+    for name in ("a.PNG", "a.nii.gz", "a.mha"):
+        assert read_options(f"scans/E1/S1/{name}", told).raw is None
+    for name in ("a.RAW", "a.dat", "png"):
+        assert read_options(f"scans/E1/S1/{name}", told).raw is not None
 
 
 @pytest.mark.parametrize(
@@ -61,7 +70,7 @@ def test_a_layout_is_read_from_user_metadata_however_it_is_spelt() -> None:
 )
 def test_half_a_layout_is_refused(told: dict[str, str]) -> None:
     with pytest.raises(ScanError, match="its user metadata tells no layout"):
-        read_options(KEY, told)
+        read_options(RAW, told)
 
 
 def test_a_local_copy_bears_the_name_that_its_owner_gave() -> None:

@@ -104,7 +104,7 @@ def copied(store: ObjectStore, library: Path) -> Upload:
     plan = plan_scans([library], ReadOptions())
     assert plan.refused == []
     cache = library.parent / "cache"
-    bucket = Bucket(objects=store, cache=cache, lock=nullcontext(), forget=lambda _: None)
+    bucket = Bucket(objects=store, cache=cache, lock=nullcontext())
     return upload(plan.scans, bucket, tick=lambda: None)
 
 

@@ -148,6 +148,13 @@ def test_a_damaged_record_is_told_and_is_about_no_content(
     assert list(quarantine.records()) == [whole]
 
 
+def test_records_of_earlier_releases_told_no_layout(store: ObjectStore) -> None:
+    former = json.loads(record().to_json())
+    del former["layout"]
+    store.put(quarantine_key("scans/E1/S1/a.png"), json.dumps(former).encode())
+    assert list(Quarantine(store).records()) == [record()]
+
+
 def test_a_damaged_record_under_a_hashed_name_can_be_dropped(store: ObjectStore) -> None:
     quarantine = Quarantine(store)
     quarantine.put(record(LONG))

@@ -77,6 +77,19 @@ def test_every_difference_is_found_and_made_good(
     assert site.index.open(models[0].collection).count_scans() == 2
 
 
+def test_a_corrected_layout_is_sent_although_no_listing_tells_it(
+    site: Site, queue: TaskQueue, models: list[ModelVersion], broker: RedisServer
+) -> None:
+    key = "scans/E1/S1/rock.raw"
+    for shape in ("4,5,6", "6,5,4"):
+        site.objects.put(key, b"voxels", user_metadata={"shape": shape, "dtype": "|u1"})
+        run_sweep(site, queue, asked=time.time())
+        assert work(site, queue, models[0], broker) == [key]
+    told = run_sweep(site, queue, asked=time.time())
+    assert told is not None
+    assert (told.sent, told.is_clean) == (0, True)
+
+
 def test_a_flushed_broker_only_has_the_pass_begin_anew(
     site: Site, queue: TaskQueue, models: list[ModelVersion], broker: RedisServer
 ) -> None:

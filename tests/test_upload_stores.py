@@ -26,7 +26,7 @@ pytest_plugins = ["object_stores"]
 def copied(library: Path, store: ObjectStore, cache: Path) -> Upload:
     plan = plan_scans([library], ReadOptions())
     assert plan.refused == []
-    bucket = Bucket(objects=store, cache=cache, lock=nullcontext(), forget=lambda _: None)
+    bucket = Bucket(objects=store, cache=cache, lock=nullcontext())
     return upload(plan.scans, bucket, tick=lambda: None)
 
 

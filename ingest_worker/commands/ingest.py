@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from encoder.commands.inspection import count_text
@@ -26,7 +25,7 @@ from ingest_worker.commands.report import (
     leave_refusals_to_the_report,
     warn,
 )
-from ingest_worker.commands.taking_in import Intake, forget_object, take_in
+from ingest_worker.commands.taking_in import Intake, take_in
 from ingest_worker.models import choose_model, open_context, open_target
 from ingest_worker.tally import Tally
 
@@ -86,7 +85,7 @@ def run_ingest(request: IngestRequest, *, find_weights: FindWeights) -> int:
             intake = Intake(
                 paths=request.paths, library=request.library, options=ReadOptions(raw=layout)
             )
-            keys = take_in(intake, site, forget=partial(forget_object, site), report=report)
+            keys = take_in(intake, site, report=report)
             tally = Tally()
             coverage = _index(target, keys, report=report, tally=tally)
         except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from ingest_worker.planning import Plan, Refusal, plan_scans, prefix_inside
 from ingest_worker.upload import COPIES_AT_ONCE, Bucket, Upload, upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from encoder.planes import ReadOptions
@@ -38,15 +38,12 @@ class Intake:
     at_once: int = COPIES_AT_ONCE
 
 
-def take_in(
-    intake: Intake, site: Site, *, forget: Callable[[str], None], report: Report
-) -> set[str]:
+def take_in(intake: Intake, site: Site, *, report: Report) -> set[str]:
     """Copy what is not in the bucket yet.
 
     Args:
         intake: What was named.
         site: Where it goes.
-        forget: Called with a key before its bytes get another meaning.
         report: Is told what was done, and what was not.
 
     Returns:
@@ -65,7 +62,6 @@ def take_in(
         objects=site.objects,
         cache=site.settings.home / "cache",
         lock=site.library_lock,
-        forget=forget,
         patience=Patience(),
         at_once=intake.at_once,
     )
@@ -80,18 +76,6 @@ def take_in(
     }
     report.say(_copied_text(done, len(report.refused)))
     return {*keys, *done.keys, *done.moved}
-
-
-def forget_object(site: Site, key: str) -> None:
-    """Let go of all that was made of an object's bytes, which mean something else now.
-
-    Raises:
-        LithoscopeError: The store or the index is away.
-    """
-    for name in site.index.collections():
-        site.index.open(name).remove([key])
-    site.quarantine.drop(key)
-    site.attempts.clear([key])
 
 
 def _upload(plan: Plan, bucket: Bucket) -> Upload:

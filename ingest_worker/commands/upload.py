@@ -13,17 +13,14 @@ from encoder.planes import ReadOptions
 from encoder.readers.raw_layout import parse_layout
 from infra.settings import load_settings
 from infra.site import open_site
-from infra.status import has_index
-from infra.store_errors import StoreRefusedError
 from ingest_worker.commands.indexing import INTERRUPTED
 from ingest_worker.commands.report import Report, warn
-from ingest_worker.commands.taking_in import Intake, forget_object, take_in
+from ingest_worker.commands.taking_in import Intake, take_in
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.settings import Settings
-    from infra.site import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +63,7 @@ def run_upload(request: UploadRequest) -> int:
     )
     with open_site(settings) as site:
         try:
-            keys = take_in(intake, site, forget=lambda key: _forget(site, key), report=report)
+            keys = take_in(intake, site, report=report)
         except KeyboardInterrupt:
             report.tell_refusals()
             warn(
@@ -82,22 +79,6 @@ def run_upload(request: UploadRequest) -> int:
     if request.as_json:
         typer.echo(json.dumps(_told(report, keys)))
     return 1 if report.refused else 0
-
-
-def _forget(site: Site, key: str) -> None:
-    """Let go of what was made of an object; on a machine that sees the index, or not at all.
-
-    Raises:
-        StoreRefusedError: The bucket is shared, and its index is not to be seen from here.
-    """
-    if has_index(site):
-        forget_object(site, key)
-    elif site.settings.store.kind == "s3":
-        raise StoreRefusedError(
-            f"{key}: the same bytes are in the bucket with another layout, so what is indexed of "
-            "them is to be removed as well: set LITHOSCOPE_INDEX__ADDRESS, or remove the object, "
-            "and upload it once `lithoscope status` counts it no more"
-        )
 
 
 def _next_text(settings: Settings) -> str:
