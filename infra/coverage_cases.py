@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from encoder.metadata.problems import MetadataError
 from infra.generations import content_of, generation_of
-from infra.quarantine import METADATA_FAULT
+from infra.quarantine import METADATA_FAULT, MODEL_FAULTS
 from infra.store_errors import (
     BadKeyError,
     ObjectChangedError,
@@ -139,17 +139,14 @@ class Judge:
         is_pending = case.is_refused and state in (State.CHANGED, State.STALE)
         if case.refusal is None or state is State.QUARANTINED or is_pending:
             return False
-        is_held = case.is_refused and state is not State.MISSING
-        return not (is_held and self._is_anothers(case.refusal))
+        is_held = state is not State.MISSING or case.refusal.fault in MODEL_FAULTS
+        return not (case.is_refused and is_held and self._is_anothers(case.refusal))
 
     def _at_first_sight(self, case: Case) -> State | None:
         """What an object is by its listing; None where its user metadata must tell."""
-        entry, record, refusal, _ = case
+        entry, record, *_ = case
         if record is None:
-            if refusal is None or not case.is_refused:
-                return State.MISSING
-            is_freed = refusal.fault == METADATA_FAULT and not self._metadata.faults
-            return None if is_freed else State.QUARANTINED
+            return self._not_indexed(case)
         if record.etag != entry.etag:
             return State.CHANGED
         if record.generation != generation_of(case.content, self._fingerprint):
@@ -158,6 +155,15 @@ class Judge:
             return State.UNRESOLVED
         is_same = self._metadata.hash_by_tables(entry.key) == record.metadata_hash
         return State.INDEXED if is_same else None
+
+    def _not_indexed(self, case: Case) -> State | None:
+        refusal = case.refusal
+        if refusal is None or not case.is_refused:
+            return State.MISSING
+        if refusal.fault in MODEL_FAULTS and self._is_anothers(refusal):
+            return State.MISSING
+        is_freed = refusal.fault == METADATA_FAULT and not self._metadata.faults
+        return None if is_freed else State.QUARANTINED
 
     def _looked_at(self, case: Case, stat: ObjectStat | None) -> State:
         """What an object is whose user metadata is known, unless it is gone or changed since."""
@@ -181,9 +187,10 @@ class Judge:
             return None
 
     def _is_anothers(self, refusal: QuarantineRecord) -> bool:
-        """Whether another model refused it: `reindex` fills a collection beside the live one."""
-        encoder, dash, version = refusal.model.rpartition("-")
-        return bool(dash) and collection_name(encoder, version) != self._collection
+        """Whether other models refused it: `reindex` fills a collection beside the live one."""
+        parts = [model.rpartition("-") for model in refusal.models]
+        names = {collection_name(encoder, version) for encoder, dash, version in parts if dash}
+        return bool(names) and self._collection not in names
 
 
 def is_bad_key(key: str) -> bool:

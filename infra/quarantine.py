@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,6 +35,18 @@ QUARANTINE_PREFIX = "quarantine/"
 METADATA_FAULT = "metadata"
 """Fault of a scan whose metadata contradicts itself: it ends when the metadata is corrected."""
 
+ENCODER_FAULT = "not encoded"
+"""Fault of a scan whose vectors are not finite, or not of the encoder's size."""
+
+INDEX_FAULT = "index"
+"""Fault of a scan that the index does not take, such as for a text that is too long."""
+
+CRASH_FAULT = "crashed the worker"
+"""Fault of a scan that was being worked on when workers died, again and again."""
+
+MODEL_FAULTS = frozenset({ENCODER_FAULT, INDEX_FAULT, CRASH_FAULT})
+"""Faults that a scan may have with one model, and not with another."""
+
 DAMAGED_FAULT = "damaged record"
 """Fault that stands where a record can't be read any more."""
 
@@ -43,6 +55,7 @@ _SUFFIX = ".json"
 _NO_ETAG = "?"
 """An etag that no object has."""
 
+_COMMA = ", "
 _READS_AT_ONCE = 16
 _RECORD_BYTES = 1 << 20
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -58,7 +71,8 @@ class QuarantineRecord:
         etag: The content that was refused; empty where the object could not even be looked at.
         fault: Kind of fault: that of `encoder.errors.ScanFault`, or another short text.
         reason: What is wrong and what to do, in one line.
-        model: Bundle that it was to be indexed with.
+        model: Bundle that it was to be indexed with; of `MODEL_FAULTS` all of them, joined by
+            commas.
         attempts: Times that it was tried.
         first_attempt: When the first of them was, UTC.
         last_attempt: When the last was, UTC.
@@ -81,6 +95,22 @@ class QuarantineRecord:
     def content(self) -> str:
         """Name of what was refused: `infra.generations.content_of`."""
         return content_of(self.etag, self.layout)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The bundles that it was to be indexed with."""
+        return tuple(self.model.split(_COMMA))
+
+    def holds_for(self, model: str) -> bool:
+        """Whether a bundle is not to try the content: other models' own faults don't count."""
+        return self.fault not in MODEL_FAULTS or model in self.models
+
+    def beside(self, former: QuarantineRecord) -> QuarantineRecord:
+        """Give the record that takes another's place: it holds for that one's models, too."""
+        if self.content != former.content or not {self.fault, former.fault} <= MODEL_FAULTS:
+            return self
+        models = dict.fromkeys((*former.models, *self.models))
+        return replace(self, model=_COMMA.join(models))
 
     def to_json(self) -> bytes:
         """Write it as JSON."""

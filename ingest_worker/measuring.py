@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from infra import metrics
+from infra.quarantine import CRASH_FAULT
 from ingest_worker.outcomes import Indexed, Quarantined
-from ingest_worker.refusing import CRASH_FAULT
 from ingest_worker.tally import OUTCOME_NAMES
 
 if TYPE_CHECKING:

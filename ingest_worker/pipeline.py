@@ -26,6 +26,7 @@ from encoder.sandbox.scratch import ScratchFolder
 from infra.logs import carried
 from infra.lookup import records_of
 from infra.metrics import busy
+from infra.quarantine import ENCODER_FAULT
 from ingest_worker.committing import Committer
 from ingest_worker.filling import encode_group
 from ingest_worker.outcomes import Deferred, Outcome, Quarantined, Unchanged
@@ -49,9 +50,6 @@ runs meanwhile can't find yet."""
 
 _GROUP_BYTES = 96 << 20
 """Slices with their pictures that are gathered, in bytes."""
-
-ENCODER_FAULT = "not encoded"
-"""Fault of a scan whose vectors are not finite, or not of the encoder's size."""
 
 _RECORDS_AT_ONCE = 256
 _LEAST_BYTES = 1 << 20

@@ -20,7 +20,7 @@ from encoder.object_keys import ObjectKey, ObjectKeyError
 from infra.generations import generation_of
 from infra.logs import log_context
 from infra.metrics import timed
-from infra.quarantine import METADATA_FAULT
+from infra.quarantine import CRASH_FAULT, METADATA_FAULT
 from infra.store_errors import (
     BadKeyError,
     ChecksumError,
@@ -32,7 +32,7 @@ from infra.store_errors import (
 )
 from infra.stored_scans import file_name, read_options, stored_content
 from ingest_worker.outcomes import Deferred, Quarantined, Unchanged
-from ingest_worker.refusing import CRASH_FAULT, KEY_FAULT, one_line, refusal, store_fault
+from ingest_worker.refusing import KEY_FAULT, one_line, refusal, store_fault
 from ingest_worker.steps import Prepared, Refusal, Rekeying, Removal, Step, Suspect, Tried
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Preparer:
             return self._without_metadata(request, stat, error=error, is_same=is_same)
         if is_same and record is not None and record.metadata_hash == metadata.metadata_hash():
             return Unchanged(object_key=key)
-        quarantined = self._quarantined(key)
+        quarantined = self._quarantined(stat)
         is_quarantined = quarantined is not None
         if is_same and record is not None:
             return Rekeying(
@@ -152,8 +152,12 @@ class Preparer:
             return _still_refused(quarantined, record)
         return self._take(request, stat, metadata=metadata, is_quarantined=is_quarantined)
 
-    def _quarantined(self, key: str) -> QuarantineRecord | None:
-        return self._context.patience.keep_trying(lambda: self._site.quarantine.get(key))
+    def _quarantined(self, stat: ObjectStat) -> QuarantineRecord | None:
+        """An object's quarantine record, unless other models alone are refused what it holds."""
+        found = self._context.patience.keep_trying(lambda: self._site.quarantine.get(stat.key))
+        if found is not None and found.content == stored_content(stat):
+            return found if found.holds_for(self._context.model) else None
+        return found
 
     def _is_indexed(self, stat: ObjectStat, record: ScanRecord | None) -> bool:
         """Whether this content is indexed with this preprocessing, whatever its metadata."""
@@ -176,7 +180,7 @@ class Preparer:
         self, request: Request, stat: ObjectStat, *, fault: str, reason: str
     ) -> Step:
         """Refuse an object that was not even fetched, unless it is refused for that already."""
-        known = self._quarantined(stat.key)
+        known = self._quarantined(stat)
         now = (stored_content(stat), fault, one_line(reason))
         if known is not None and (known.content, known.fault, known.reason) == now:
             return _still_refused(known, request.record)

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from infra.object_store import ObjectStat
     from ingest_worker.context import IngestContext
 
-CRASH_FAULT = "crashed the worker"
-"""Fault of a scan that was being worked on when workers died, again and again."""
-
 KEY_FAULT = "bad key"
 """Fault of an object whose key is no scan's, or none that a store takes."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from infra.bucket_metadata import BucketMetadata
 from infra.coverage import SCANS
 from infra.coverage_words import to_reconcile
+from infra.quarantine import ENCODER_FAULT
 from infra.readiness import readiness
 from ingest_worker.models import open_context
 
@@ -104,8 +105,6 @@ def retry_what_other_models_failed_at(target: Target) -> None:
     Raises:
         StoreError: The store is away, or may not be written.
     """
-    from ingest_worker.pipeline import ENCODER_FAULT  # noqa: PLC0415  torch
-
     quarantine, ours = target.site.quarantine, target.version.bundle_id
     for record in list(quarantine.records(SCANS)):
         if record.fault == ENCODER_FAULT and record.model != ours:

@@ -18,6 +18,7 @@ from infra.indexing.rekeying import Rekey
 from infra.indexing.schema import ColumnKind
 from infra.lookup import records_of
 from infra.pictures import PictureKey, picture_prefixes, preview_key, thumbnail_key
+from infra.quarantine import INDEX_FAULT
 from infra.store_errors import (
     BadKeyError,
     ObjectChangedError,
@@ -36,13 +37,11 @@ if TYPE_CHECKING:
 
     from infra.indexing.records import IndexedScan, ScanRecord
     from infra.object_store import ObjectStat
+    from infra.quarantine import QuarantineRecord
     from ingest_worker.context import IngestContext
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
-
-INDEX_FAULT = "index"
-"""Fault of a scan that the index does not take, such as for a text that is too long."""
 
 _CALLS_AT_ONCE = 4
 
@@ -205,11 +204,16 @@ class Writer:
         if not gone:
             return []
         refused = [change for change in gone if isinstance(change, Refusal)]
-        self._each(self._site.quarantine.put, (r.record for r in refused if not r.is_recorded))
+        self._each(self._keep, (r.record for r in refused if not r.is_recorded))
         keys = [change.object_key for change in gone if is_text(change.object_key)]
         self._patiently(lambda: self._collection.remove(keys))
         self._each(self._remove_pictures, self._shown_elsewhere(keys).items())
         return self._each(self._after_removal, gone)
+
+    def _keep(self, record: QuarantineRecord) -> None:
+        """Keep a quarantine record, and what a former one tells of other models."""
+        former = self._site.quarantine.get(record.object_key)
+        self._site.quarantine.put(record if former is None else record.beside(former))
 
     def _after_removal(self, change: Refusal | Removal) -> Result:
         """Look whether another process may have indexed meanwhile what was removed here.

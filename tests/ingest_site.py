@@ -170,7 +170,7 @@ class IngestSite:
             session=EncodingSession(encoder, device="cpu", precision="fp32"),
             metadata=BucketMetadata.read(site.objects),
             pool=pool,
-            model="mean-colour/0",
+            model=f"{encoder.name}-{encoder.preprocessing.fingerprint()[:12]}",
             pictures=PictureOptions(thumbnail_side=4, preview_side=16),
             patience=PATIENCE,
         )
