@@ -47,7 +47,7 @@ class CoveragePage:
         slices: Slices of those.
         keys: Keys of the other objects, by what they are.
         orphaned: Indexed, and not in the store any more.
-        lapsed: Quarantine records that say nothing any more.
+        lapsed: Quarantine records that say nothing any more, by key.
         new: Etags of objects that are missing, by key.
         gone: Etags of scans whose object is gone, by key.
     """
@@ -59,7 +59,7 @@ class CoveragePage:
         default_factory=lambda: {str(state): [] for state in State if state is not State.INDEXED}
     )
     orphaned: list[str] = field(default_factory=list)
-    lapsed: list[str] = field(default_factory=list)
+    lapsed: dict[str, QuarantineRecord] = field(default_factory=dict)
     new: dict[str, str] = field(default_factory=dict)
     gone: dict[str, str] = field(default_factory=dict)
 
@@ -78,8 +78,8 @@ class CoveragePage:
             self.keys[state].append(key)
         if state is State.MISSING:
             self.new[key] = case.entry.etag
-        if has_lapsed:
-            self.lapsed.append(key)
+        if has_lapsed and case.refusal is not None:
+            self.lapsed[key] = case.refusal
 
     def add(self, other: CoveragePage) -> None:
         """Take over what was found in another part."""
@@ -88,7 +88,7 @@ class CoveragePage:
         for name, keys in other.keys.items():
             self.keys[name] += keys
         self.orphaned += other.orphaned
-        self.lapsed += other.lapsed
+        self.lapsed |= other.lapsed
         self.new |= other.new
         self.gone |= other.gone
 
@@ -193,8 +193,8 @@ class _Comparing:
         )
         self._take_unlisted(unlisted, loose, page=page)
         for absent in self._refusals.absent(loose, is_last=part.up_to is None):
-            page.lapsed.extend(absent)
-            page.gone = absent | page.gone
+            page.lapsed |= absent
+            page.gone = {key: refusal.etag for key, refusal in absent.items()} | page.gone
             if len(page.lapsed) >= _LAPSED_AT_ONCE:
                 rest = CoveragePage(up_to=page.up_to)
                 page.up_to = part.after

@@ -175,6 +175,11 @@ class Quarantine:
         for key in _keys(object_key):
             self._objects.delete(key)
 
+    def drop_judged(self, judged: QuarantineRecord) -> None:
+        """Remove a record, unless another one took its place since it was read."""
+        if self.get(judged.object_key) == judged:
+            self.drop(judged.object_key)
+
     def records(self, prefix: str = "") -> Iterator[QuarantineRecord]:
         """Every record, page by page, of scans whose keys begin with a prefix.
 

@@ -75,20 +75,20 @@ class Refusals:
         loose |= {key: record for key, record in late.items() if key not in there}
         return refused, loose
 
-    def absent(self, loose: Refused, *, is_last: bool) -> Iterator[dict[str, str]]:
-        """Give the etags of what was refused and is not there any more, by key.
+    def absent(self, loose: Refused, *, is_last: bool) -> Iterator[Refused]:
+        """Give the records of what was refused and is not there any more.
 
         Args:
             loose: What is left of `of`.
             is_last: Whether no more parts come.
         """
-        yield {key: loose[key].etag for key in sorted(loose)}
+        yield dict(sorted(loose.items()))
         if not (is_last and self._has_hashed):
             return
         for page in self._quarantine.hashed_pages(self._prefix):
-            etags = {kept.record.object_key: kept.record.etag for kept in page}
-            there = {entry.key for entry in self._looks.unlisted(sorted(etags))}
-            yield {key: etag for key, etag in sorted(etags.items()) if key not in there}
+            hashed = {kept.record.object_key: kept.record for kept in page}
+            there = {entry.key for entry in self._looks.unlisted(sorted(hashed))}
+            yield {key: record for key, record in sorted(hashed.items()) if key not in there}
 
     def _until(self, up_to: str | None) -> Iterator[QuarantineRecord]:
         bound = None if up_to is None else key_bytes(f"{QUARANTINE_PREFIX}{up_to}")

@@ -264,10 +264,10 @@ class Feeder:
             self.passes.go_on(name)
         with closing(self._pages(told, metadata)) as pages:
             for page in pages:
+                for lapsed in page.lapsed.values():  # before a worker refuses its scan anew
+                    self.target.site.quarantine.drop_judged(lapsed)
                 sent, in_flight, is_whole = self._send(page)
                 told.sent += sent
-                for key in page.lapsed:
-                    self.target.site.quarantine.drop(key)
                 found.take(page, others=self.count(page), in_flight=in_flight)
                 if is_whole and page.up_to != told.after:
                     found.settle(told)

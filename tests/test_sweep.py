@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from infra.broker import open_broker
+from infra.coverage_pages import Comparison
 from infra.sweep_notes import SweepNotes
 from infra.task_names import ENCODE, MAINTENANCE
 from ingest_worker import feeding
@@ -19,6 +20,9 @@ from memory_site import index_scan, put_scans, refuse
 from sweep_site import work
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.coverage_pages import CoveragePage
     from infra.model_versions import ModelVersion
     from infra.site import Site
     from infra.task_queue import TaskQueue
@@ -75,6 +79,44 @@ def test_every_difference_is_found_and_made_good(
     assert told is not None
     assert told.is_clean
     assert site.index.open(models[0].collection).count_scans() == 2
+
+
+@pytest.mark.usefixtures("models")
+def test_what_a_worker_refuses_meanwhile_stays_refused(
+    site: Site, queue: TaskQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records that lapsed are dropped as they were judged, and before their scans are sent."""
+    first, second = put_scans(site, "a", "b")
+    for key in (first, second):
+        refuse(site, key)
+        site.objects.put(key, b"another content")
+    send, are_in_flight = queue.send, queue.are_in_flight
+
+    def looked(keys: list[str], *, collection: str) -> set[str]:
+        assert site.quarantine.get(second) is None, "dropped before anything is sent"
+        return are_in_flight(keys, collection=collection)
+
+    def sent(keys: list[str], *, collection: str, bulk: bool) -> None:
+        send(keys, collection=collection, bulk=bulk)
+        refuse(site, second, reason="ends early, too")  # a worker is as quick as that
+
+    pages = Comparison.pages
+
+    def judged(self: Comparison, **options: Any) -> Iterator[CoveragePage]:  # noqa: ANN401  its own
+        for page in pages(self, **options):
+            refuse(site, first, reason="ends early, too")  # by a task of an event
+            yield page
+
+    monkeypatch.setattr(queue, "are_in_flight", looked)
+    monkeypatch.setattr(queue, "send", sent)
+    monkeypatch.setattr(Comparison, "pages", judged)
+    told = run_sweep(site, queue)
+    assert told is not None
+    assert (told.sent, told.counts["lapsed"]) == (2, 2)
+    for key in (first, second):
+        record = site.quarantine.get(key)
+        assert record is not None
+        assert record.etag == site.objects.stat(key).etag
 
 
 def test_a_corrected_layout_is_sent_although_no_listing_tells_it(
