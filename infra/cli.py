@@ -183,7 +183,7 @@ def quarantine_retry(keys: Keys = None, *, every: Every = False) -> None:
 
 @quarantine_app.command("drop")
 def quarantine_drop(keys: Keys = None, *, every: Every = False) -> None:
-    """Forget failures; attempts are counted on. The objects themselves are left alone."""
+    """Forget failures; scans that are still there are tried again. Objects are left alone."""
     from infra.commands.quarantine import drop  # noqa: PLC0415  heavy
 
     with _site() as site:

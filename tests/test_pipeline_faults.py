@@ -326,6 +326,18 @@ def test_a_scan_that_kills_its_worker_is_quarantined_after_three_deaths(world: I
     assert isinstance(world.ingest(KEY)[KEY], Indexed)
 
 
+def test_a_refusal_ends_the_attempts_that_it_tells(world: IngestSite) -> None:
+    """So whoever drops the record has the scan tried, and its deaths counted from one."""
+    world.put(KEY, flat())
+    etags = {KEY: world.objects.stat(KEY).etag}
+    for _ in range(3):
+        world.site.attempts.begin(etags)
+    assert fault_of(world.ingest(KEY)[KEY]) == "crashed the worker"
+    assert world.site.attempts.counts(etags) == {KEY: 0}
+    world.site.quarantine.drop(KEY)
+    assert isinstance(world.ingest(KEY)[KEY], Indexed)
+
+
 def test_a_scan_that_is_refused_after_a_death_tells_its_first_attempt(world: IngestSite) -> None:
     world.objects.put(KEY, b"no image")
     etags = {KEY: world.objects.stat(KEY).etag}

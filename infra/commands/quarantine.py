@@ -72,7 +72,7 @@ def retry(site: Site, keys: Sequence[str], *, every: bool) -> int:
 
 
 def drop(site: Site, keys: Sequence[str], *, every: bool) -> int:
-    """Forget failures, and count attempts on; see `retry`."""
+    """Forget failures, but no attempt that was begun since; see `retry`."""
     done = 0
     for record in _chosen(site, keys, every=every):
         site.quarantine.drop(record.object_key)
