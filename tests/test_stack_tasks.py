@@ -66,6 +66,16 @@ def test_uploads_overwrites_copies_tables_and_deletions_reach_the_index(stack: T
     assert after is not None
     assert after.etag != before.etag
     stack.check_rows()
+    raw, generations = "scans/E1/S1/rock.raw", set[str]()
+    for shape in ("4,32,30", "4,30,32"):  # the same bytes, with the same etag
+        told = {"shape": shape, "dtype": "|u1"}
+        stack.site.objects.put(raw, bytes(range(256)) * 15, user_metadata=told)
+        wait_until(
+            lambda: (now := stack.live.record(raw)) and now.generation not in generations  # noqa: B023  waited for
+        )
+        wait_until(stack.is_right)
+        generations = {record.generation for record in stack.live.records()}
+    stack.check_rows()
     began = time.monotonic()
     stack.put("one more.png", 7)
     wait_until(lambda: stack.live.record("scans/E1/S1/one more.png"))
