@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from infra.bucket_metadata import BucketMetadata
-from infra.coverage import SCANS
 from infra.coverage_words import to_reconcile
-from infra.quarantine import ENCODER_FAULT
 from infra.readiness import readiness
 from ingest_worker.models import open_context
 
@@ -66,7 +64,6 @@ def fill(target: Target, *, take: Callable[[Iterator[Outcome], int], None]) -> F
     Raises:
         LithoscopeError: The model is damaged, or a service stayed away.
     """
-    retry_what_other_models_failed_at(target)
     before: set[str] = set()
     rounds = 0
     with ExitStack() as stack:
@@ -97,15 +94,3 @@ def _work(
     from ingest_worker.reconcile import reconcile  # noqa: PLC0415  torch
 
     take(reconcile(context, coverage), total)
-
-
-def retry_what_other_models_failed_at(target: Target) -> None:
-    """Let scans be tried that another model had no vectors for.
-
-    Raises:
-        StoreError: The store is away, or may not be written.
-    """
-    quarantine, ours = target.site.quarantine, target.version.bundle_id
-    for record in list(quarantine.records(SCANS)):
-        if record.fault == ENCODER_FAULT and record.model != ours:
-            quarantine.drop(record.object_key)

@@ -22,7 +22,6 @@ from infra.rollout import current_rollout, end_rollout
 from infra.task_names import BULK, ROLLOUT
 from ingest_worker.feeding import COMING, Feeder, Passes
 from ingest_worker.models import reopen_target
-from ingest_worker.reindex import retry_what_other_models_failed_at
 from ingest_worker.sweep import due_pass, take_step
 
 if TYPE_CHECKING:
@@ -88,8 +87,6 @@ def _version(site: Site, rollout: Rollout) -> ModelVersion | None:
 def _step(target: Target, queue: TaskQueue, *, client: Redis, since: float) -> Pass | None:
     passes = Passes(client)
     last = passes.read(target.collection.name)
-    if not target.is_live and (last is None or last.began < since):
-        retry_what_other_models_failed_at(target)
     is_busy = last is not None and bool(last.sent or last.in_flight)
     pause = _SOON if is_busy else target.site.settings.work.sweep_seconds
     told = due_pass(last, asked=since, pause=pause, now=passes.now())

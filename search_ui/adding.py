@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from infra.site import Site
 
 _IN_KEY = ("reservoir", "sample")
-_LAYOUT = ("shape", "dtype", "header-bytes")
 _SIDE_CAR = ".json"
 
 
@@ -210,11 +209,6 @@ class Adding:
                 )
             if is_same and there.user_metadata.items() >= metadata.items():
                 return Outcome.UNCHANGED
-            if is_same and any(there.user_metadata.get(n) != metadata.get(n) for n in _LAYOUT):
-                raise AddingError(
-                    "the same bytes are there already, read with another layout; remove that "
-                    "object first"
-                )
             if is_same:
                 metadata = {**there.user_metadata, **metadata}
         with packed.file(self._scratch) as path:

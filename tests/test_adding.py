@@ -104,6 +104,9 @@ def test_a_headerless_volume_needs_its_layout(site: Site, folder: Path) -> None:
     (added,) = add(site, folder, Description(raw="4x24x24:uint8")).values()
     assert added.key == "scans/_/_/v.raw"
     assert site.objects.stat(added.key).user_metadata["shape"] == "4,24,24"
+    (corrected,) = add(site, folder, Description(raw="8x12x24:uint8")).values()
+    assert (corrected.outcome, corrected.key) == (Outcome.STORED, added.key)
+    assert site.objects.stat(added.key).user_metadata["shape"] == "8,12,24"
 
 
 def test_what_ingest_would_refuse_is_refused_at_once(site: Site, folder: Path) -> None:
