@@ -81,8 +81,8 @@ def _change(
     while True:
         try:
             client.update_password(user, former, password)
-        except MilvusException as error:
-            told = one_line(error.message)
+        except (MilvusException, grpc.RpcError) as error:
+            told = one_line(getattr(error, "message", error))
             if any(word in told for word in _UNFIT):
                 raise VectorIndexError(
                     f"index {address}: the password can't be set ({told}); choose one of "

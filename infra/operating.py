@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from infra.quarantine import MODEL_FAULTS
 from infra.rollout import current_rollout, end_rollout, note_rollout
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def switch_at_once(site: Site, version: ModelVersion, *, is_back: bool = False) 
     """
     is_stack = site.settings.broker.url is not None
     if is_stack:
-        note_rollout(site.objects, version)
+        note_rollout(site.objects, version, is_back=is_back)
     else:
         give_up_rollout(site, besides=version)
     site.models.switch(site.index, version, is_back=is_back)
@@ -56,6 +57,21 @@ def give_up_rollout(site: Site, *, besides: ModelVersion) -> Rollout | None:
         return None
     end_rollout(site.objects, rollout)
     return rollout
+
+
+def forget_refusals(site: Site, model: str) -> None:
+    """Forget which scans a model that indexes nothing any more had faults of its own with.
+
+    Args:
+        site: The site.
+        model: Its bundle.
+
+    Raises:
+        StoreError: The store is away, or may not be written.
+    """
+    for record in list(site.quarantine.records()):
+        if record.fault in MODEL_FAULTS and record.models == (model,):
+            site.quarantine.drop_judged(record)
 
 
 def try_again(site: Site, object_key: str) -> None:

@@ -36,11 +36,13 @@ class Rollout:
         model: Its bundle.
         collection: Its name.
         since: When it was asked for, UTC.
+        is_back: Whether that was to go back to it.
     """
 
     model: str
     collection: str
     since: datetime
+    is_back: bool = False
 
 
 def read_rollout(objects: ObjectStore) -> Rollout | None:
@@ -56,6 +58,7 @@ def read_rollout(objects: ObjectStore) -> Rollout | None:
             model=str(found["model"]),
             collection=str(found["collection"]),
             since=datetime.fromisoformat(found["since"]).astimezone(UTC),
+            is_back=found.get("is_back") is True,
         )
     except ObjectMissingError:
         return None
@@ -92,16 +95,24 @@ def begin_rollout(site: Site, version: ModelVersion) -> Rollout:
     return note_rollout(site.objects, version)
 
 
-def note_rollout(objects: ObjectStore, version: ModelVersion) -> Rollout:
+def note_rollout(objects: ObjectStore, version: ModelVersion, *, is_back: bool = False) -> Rollout:
     """Note which model the stack is to fill; its collection is there, whichever columns it has.
 
     A rollout that is under way is given up for this one; what it filled stays.
+
+    Args:
+        objects: The bucket.
+        version: The model.
+        is_back: Whether that is to go back to it.
 
     Raises:
         StoreError: It can't be stored.
     """
     rollout = Rollout(
-        model=version.bundle_id, collection=version.collection, since=datetime.now(UTC)
+        model=version.bundle_id,
+        collection=version.collection,
+        since=datetime.now(UTC),
+        is_back=is_back,
     )
     told = {**asdict(rollout), "since": rollout.since.isoformat()}
     objects.put(ROLLOUT_KEY, json.dumps(told, indent=2).encode("ascii") + b"\n")

@@ -4,7 +4,7 @@ What is filled comes behind what people upload. The switch is made once a compar
 bucket found nothing missing, and nothing that searches would lose. What the live collection lacks
 as well does not keep it waiting, or there would be no switch while people upload. From then on the
 collection is caught up in the same way, until all that is left to be done are uploads. Rolling back
-is a switch first: its rollout begins with the catching up.
+is noted, and a switch at once: its rollout begins with the catching up.
 """
 
 from __future__ import annotations
@@ -152,7 +152,10 @@ def _go_on(target: Target, rollout: Rollout, *, queue: TaskQueue, passes: Passes
         end_rollout(site.objects, rollout)
         _LOG.info("%s is live, and misses nothing", rollout.model)
         return
-    if not site.models.switch(site.index, target.version, is_asked_for=is_asked_for):
+    is_made = site.models.switch(
+        site.index, target.version, is_back=rollout.is_back, is_asked_for=is_asked_for
+    )
+    if not is_made:
         return  # whoever switches notes that first
     _LOG.info("%s is live; what came since is looked for", rollout.model)
     passes.forget(target.collection.name)

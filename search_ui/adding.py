@@ -6,7 +6,7 @@ Whoever watches the bucket indexes them. What is known of a scan goes with it, a
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
@@ -24,6 +24,7 @@ from encoder.readers.raw_layout import parse_layout
 from infra.packing import pack
 from infra.store_errors import BadMetadataError, ObjectMissingError, StoreError
 from infra.store_keys import check_key, check_metadata
+from infra.stored_scans import layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -201,7 +202,8 @@ class Adding:
     def _store(self, key: str, packed: Packed, *, metadata: Mapping[str, str]) -> Outcome:
         there = self._there(key)
         if there is not None:
-            is_same = there.sha256 == packed.sha256()
+            told = replace(there, user_metadata={**there.user_metadata, **metadata})
+            is_same = there.sha256 == packed.sha256() and layout_of(told) == layout_of(there)
             if not is_same and not self._replaces:
                 raise AddingError(
                     "another scan of this name is there already for this reservoir and sample; "
@@ -210,7 +212,7 @@ class Adding:
             if is_same and there.user_metadata.items() >= metadata.items():
                 return Outcome.UNCHANGED
             if is_same:
-                metadata = {**there.user_metadata, **metadata}
+                metadata = told.user_metadata
         with packed.file(self._scratch) as path:
             self._objects.put(key, path, user_metadata=metadata)
         return Outcome.STORED

@@ -19,7 +19,7 @@ from infra.task_names import SWEEP
 from infra.task_queue import TaskQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from infra.commands.stack_status import StackFound
     from infra.model_versions import ModelVersion
@@ -218,9 +218,14 @@ def _told_by_workers(site: Site, version: ModelVersion, *, stack: StackFound) ->
         behind=behind,
         is_complete=note is not None and not behind and not waiting,
         compared_seconds_ago=None if note is None else note.seconds_ago,
-        refused=tuple(islice(site.quarantine.records(), TOLD)),
+        refused=tuple(islice(_refused_to(site, version), TOLD)),
         stack=stack,
     )
+
+
+def _refused_to(site: Site, version: ModelVersion) -> Iterator[QuarantineRecord]:
+    """What this model does not index: what another one alone has no vectors for is none of it."""
+    return (each for each in site.quarantine.records() if each.holds_for(version.bundle_id))
 
 
 def _count(site: Site) -> int:

@@ -208,7 +208,7 @@ def _listed(reader: WordReader, tables: NameTables, *, is_open: bool) -> Read | 
         if polarity is None and not is_open:
             polarity = _of_itself(things, kind)
         trial.keep()
-        if polarity is Polarity.ONLY and _is_either_kind(first, further):
+        if polarity in (None, Polarity.ONLY) and _is_either_kind(first, further):
             words = " ".join(reader.text[start : reader.at].split())
             return Read(problems=(f'"{words}": {_KINDS}',))
         if polarity in (None, Polarity.UNCLEAR):

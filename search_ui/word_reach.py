@@ -118,7 +118,9 @@ class Reach:
 
     def _joined_before(self, start: int) -> tuple[int, ...]:
         """Where the first of what "… and E2 excluded" may leave out as well ends, if any."""
-        is_apart = self.last is None or self._closing(self.last_end, start)
+        is_apart = (
+            self.last is None or _is_setting(self.last) or self._closing(self.last_end, start)
+        )
         return () if is_apart else (self.first_end,)
 
     def _holds(self, read: Read, words: str, *, start: int) -> bool:

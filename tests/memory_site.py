@@ -88,14 +88,21 @@ def index_scan(site: Site, version: ModelVersion, *, key: str, n_slices: int = 3
     )
 
 
-def refuse(site: Site, key: str, *, reason: str = "ends early; copy it again") -> None:
+def refuse(
+    site: Site,
+    key: str,
+    *,
+    reason: str = "ends early; copy it again",
+    fault: str = "truncated",
+    model: str = "m",
+) -> None:
     site.quarantine.put(
         QuarantineRecord(
             object_key=key,
             etag=site.objects.stat(key).etag,
-            fault="truncated",
+            fault=fault,
             reason=reason,
-            model="m",
+            model=model,
             attempts=1,
             first_attempt=NOW,
             last_attempt=NOW,

@@ -104,7 +104,10 @@ def test_a_headerless_volume_needs_its_layout(site: Site, folder: Path) -> None:
     (added,) = add(site, folder, Description(raw="4x24x24:uint8")).values()
     assert added.key == "scans/_/_/v.raw"
     assert site.objects.stat(added.key).user_metadata["shape"] == "4,24,24"
-    (corrected,) = add(site, folder, Description(raw="8x12x24:uint8")).values()
+    (refused,) = add(site, folder, Description(raw="8x12x24:uint8")).values()
+    assert "choose to replace it" in refused.told
+    another = Description(raw="8x12x24:uint8", replace=True)
+    (corrected,) = add(site, folder, another).values()
     assert (corrected.outcome, corrected.key) == (Outcome.STORED, added.key)
     assert site.objects.stat(added.key).user_metadata["shape"] == "8,12,24"
 

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from bundle_samples import made_bundle
 from infra.broker import open_broker
+from infra.quarantine import ENCODER_FAULT
 from infra.rollout import current_rollout
 from infra.sweep_notes import SweepNotes
 from infra.task_names import MAINTENANCE
@@ -53,10 +54,11 @@ def text(app: AppTest) -> str:
 
 
 def fill(site: Site, live: ModelVersion) -> list[str]:
-    """One scan is indexed, three wait, one is refused, and a sweep told of five."""
+    """One scan is indexed, though not by another model; three wait, one is refused."""
     keys = put_scans(site, *"abcde")
     index_scan(site, live, key=keys[0])
     refuse(site, keys[4])
+    refuse(site, keys[0], fault=ENCODER_FAULT, model="another")
     with TaskQueue(site.settings) as queue:
         queue.send(keys[1:4], collection=live.collection)
     with closing(open_broker(site.settings)) as client:

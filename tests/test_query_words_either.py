@@ -30,6 +30,7 @@ NAMES = Names(
         "only micro-CT; or only E1",
         "only E1, or porosity above 5 %, or E2",
         "only E1 or only S1",
+        "E1 or E2 or micro-CT",
     ],
 )
 def test_either_of_two_kinds_is_not_both(text: str) -> None:
@@ -50,6 +51,8 @@ def test_either_of_two_kinds_is_not_both(text: str) -> None:
         ("porosity over 0.2, or unmeasured", ["porosity at least 0.2", "keep unmeasured"]),
         ("exclude Berea or thin sections", ["not from reservoir Berea", "only micro-CT"]),
         ("thin sections, E1 excluded", ["only thin sections", "not from reservoir E1"]),
+        ("5 hits and E2 excluded", ["5 hits", "not from reservoir E2"]),
+        ("3 per sample and E1 excluded", ["3 per sample", "not from reservoir E1"]),
     ],
 )
 def test_either_of_one_kind_is_understood(text: str, told: list[str]) -> None:

@@ -109,11 +109,11 @@ def test_rolling_back_switches_at_once_and_is_caught_up(
 
 
 @pytest.mark.parametrize(
-    "switch",
+    ("switch", "is_back"),
     [
-        lambda site, _: roll_back(site),
-        lambda site, ref: use_model(site, ref, now=False),
-        lambda site, ref: use_model(site, ref, now=True),
+        (lambda site, _: roll_back(site), True),
+        (lambda site, ref: use_model(site, ref, now=False), False),
+        (lambda site, ref: use_model(site, ref, now=True), False),
     ],
     ids=["rollback", "use", "use --now"],
 )
@@ -123,6 +123,7 @@ def test_a_switch_that_is_cut_off_goes_on_to_what_was_asked_for(
     models: list[ModelVersion],
     monkeypatch: pytest.MonkeyPatch,
     switch: Callable[[Site, str], object],
+    is_back: bool,
 ) -> None:
     first, second = models
     site.models.switch(site.index, second)
@@ -137,6 +138,8 @@ def test_a_switch_that_is_cut_off_goes_on_to_what_was_asked_for(
             switch(site, first.bundle_id)
     run_rollout(site, queue)
     assert site.index.live() == first.collection
+    former = site.models.previous(site.index)
+    assert former == (None if is_back else second), "from what was gone back from, no way leads on"
 
 
 def test_reindexing_at_once_is_not_undone_by_what_was_being_filled(

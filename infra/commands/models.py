@@ -13,7 +13,7 @@ from infra.broker import BrokerError, open_broker
 from infra.commands.status import model_facts
 from infra.coverage_words import counted, coverage_counts, coverage_text, scans_behind
 from infra.model_versions import ModelRegistryError
-from infra.operating import give_up_rollout, switch_at_once
+from infra.operating import forget_refusals, give_up_rollout, switch_at_once
 from infra.readiness import readiness
 from infra.status import covered, has_index, model_statuses
 from infra.sweep_notes import SweepNotes
@@ -133,6 +133,7 @@ def drop_model(site: Site, ref: str, *, even_live: bool) -> int:
         return 1
     site.index.drop(version.collection, even_live=even_live)
     _forget_comparisons(site, version.collection)
+    forget_refusals(site, name)
     typer.echo(f"what {name} had indexed is dropped; {_fill(name)}")
     return 0
 

@@ -84,7 +84,9 @@ def _choice(others: Mapping[str, OtherModel]) -> str:
     state = page_state()
     if state.other is not None and state.other not in others:
         st.info(
-            escaped(f"The model {state.other} has no index any more: another one is compared."),
+            escaped(
+                f"The model {state.other} is live by now, or has no index: another one is compared."
+            ),
             icon=":material/info:",
         )
     st.session_state["other"] = state.other if state.other in others else next(iter(others))
