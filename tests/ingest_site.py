@@ -206,13 +206,7 @@ class IngestSite:
         return found
 
     def compare(self) -> Coverage:
-        return compare(
-            self.objects,
-            self.collection,
-            fingerprint=self.context.fingerprint,
-            metadata=self.context.metadata,
-            quarantine=self.site.quarantine,
-        )
+        return compared(self.context)
 
     def compare_deep(self) -> DeepCoverage:
         return compare_deep(
@@ -229,6 +223,17 @@ class IngestSite:
             for page in self.objects.pages(prefix)
             for entry in page
         ]
+
+
+def compared(context: IngestContext) -> Coverage:
+    """Hold the bucket against what a context's collection has."""
+    return compare(
+        context.site.objects,
+        context.collection,
+        fingerprint=context.fingerprint,
+        metadata=context.metadata,
+        quarantine=context.site.quarantine,
+    )
 
 
 def flat(*colour: int) -> NDArray[np.uint8]:

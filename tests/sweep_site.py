@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bundle_samples import made_bundle
 from infra.broker import open_broker
 from infra.folder_store import FolderStore
 from infra.indexing.memory import MemoryStore
@@ -16,7 +15,6 @@ from infra.task_names import BULK, ENCODE
 from infra.task_queue import TaskQueue
 from infra.vector_index import VectorIndex
 from ingest_worker.feeding import Passes
-from ingest_worker.models import open_target
 from memory_site import index_scan
 from stack_parts import RedisServer, work_settings
 
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
     from infra.model_versions import ModelVersion
 
-pytest_plugins = ["stack_parts"]
+pytest_plugins = ["stack_parts", "two_models"]
 
 
 @pytest.fixture
@@ -48,16 +46,6 @@ def queue(site: Site) -> Iterator[TaskQueue]:
 def passes(site: Site) -> Iterator[Passes]:
     with open_broker(site.settings) as client:
         yield Passes(client)
-
-
-@pytest.fixture
-def models(site: Site, tmp_path: Path) -> list[ModelVersion]:
-    """Two, each with a collection; the first is live."""
-    made = (made_bundle(tmp_path / str(seed), seed=seed) for seed in range(2))
-    versions = [site.models.publish(folder) for folder in made]
-    for version in versions:
-        open_target(site, version)
-    return versions
 
 
 def work(site: Site, queue: TaskQueue, version: ModelVersion, broker: RedisServer) -> list[str]:

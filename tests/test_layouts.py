@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from encoder.planes import ReadOptions
-from infra.coverage import Coverage, compare
 from infra.indexing.memory import MemoryStore
 from infra.s3_store import S3Store
 from infra.settings import Settings
 from infra.site import Site
 from infra.stored_scans import stored_content
 from infra.vector_index import VectorIndex
-from ingest_site import IngestSite, MeanColour
+from ingest_site import IngestSite, MeanColour, compared
 from ingest_worker.outcomes import Indexed, Outcome, Quarantined, Unchanged
 from ingest_worker.pipeline import ingest_object
 from ingest_worker.planning import plan_scans
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from encoder.decoding import DecoderPool
+    from infra.coverage import Coverage
     from infra.object_store import ObjectStore
     from ingest_worker.context import IngestContext
 
@@ -55,13 +55,7 @@ class Place:
         return ingest_object(key, self.context)
 
     def compare(self) -> Coverage:
-        return compare(
-            self.context.site.objects,
-            self.context.collection,
-            fingerprint=self.context.fingerprint,
-            metadata=self.context.metadata,
-            quarantine=self.context.site.quarantine,
-        )
+        return compared(self.context)
 
     def heights(self) -> list[int]:
         """Heights of the slices that are indexed."""

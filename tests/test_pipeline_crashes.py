@@ -137,21 +137,14 @@ from pathlib import Path
 from infra.settings import Settings
 from infra.site import open_site
 from encoder.decoding import DecoderPool
-from ingest_site import IngestSite, MeanColour
+from ingest_site import IngestSite, MeanColour, compared
 from ingest_worker.reconcile import reconcile
-from infra.coverage import compare
 
 home = Path(sys.argv[1])
 with open_site(Settings(home=home)) as site, DecoderPool(2) as pool:
     encoder = MeanColour()
     context = IngestSite.context_for(site, encoder, pool=pool)
-    coverage = compare(
-        site.objects,
-        context.collection,
-        fingerprint=context.fingerprint,
-        metadata=context.metadata,
-        quarantine=site.quarantine,
-    )
+    coverage = compared(context)
     print("ready", flush=True)
     for outcome in reconcile(context, coverage):
         print(type(outcome).__name__, flush=True)

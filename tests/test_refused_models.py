@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.coverage import compare
 from infra.quarantine import CRASH_FAULT, ENCODER_FAULT, MODEL_FAULTS
-from ingest_site import IngestSite, MeanColour, flat
+from ingest_site import IngestSite, MeanColour, compared, flat
 from ingest_worker.outcomes import Indexed, Outcome, Quarantined
 from ingest_worker.pipeline import ingest_object
 
@@ -51,13 +50,7 @@ class Model:
         return ingest_object(KEY, self.context)
 
     def compare(self) -> Coverage:
-        return compare(
-            self.context.site.objects,
-            self.context.collection,
-            fingerprint=self.context.fingerprint,
-            metadata=self.context.metadata,
-            quarantine=self.context.site.quarantine,
-        )
+        return compared(self.context)
 
 
 class Place:
